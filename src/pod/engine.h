@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pods and containers: the one place that decides. Every method is a CRI call's meaning, blocking, from any thread.
+// Owned by the daemon; images, runtime, network, host, records and clock are borrowed and outlive it.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "image/images.h"
+#include "pod/records.h"
+#include "pod/types.h"
+#include "runtime/host.h"
+#include "runtime/network.h"
+#include "runtime/runtime.h"
+
+namespace berth::pod {
+
+struct EngineConfig {
+  bool systemd_cgroup = false;
+  std::string default_cgroup_parent = "/berth";  // for pods that name none
+  // Annotations that may reach the OCI spec, per handler; everything else stays out (CVE-2024-3154).
+  std::map<std::string, std::vector<std::string>> allowed_annotations;
+  std::string default_runtime_handler;
+};
+
+// A call in flight: when the client gives up, waiting stops; what was begun is finished or undone all the same.
+struct Call {
+  std::stop_token cancelled;
+  // Monotonic deadline of the client; zero: none.
+  std::chrono::nanoseconds deadline{0};
+};
+
+struct LifecycleEvent {
+  enum class Type { kCreated, kStarted, kStopped, kDeleted };
+  Type type;
+  std::string sandbox_id;
+  std::string container_id;  // the sandbox id for events of the sandbox itself
+  int64_t created_at = 0;    // wall nanoseconds, monotonic within one daemon
+};
+
+class Engine {
+ public:
+  struct Dependencies {
+    image::Images& images;
+    runtime::Runtime& runtime;
+    runtime::Network& network;
+    runtime::Host& host;
+    Records& records;
+    const Clock& clock;
+  };
+  Engine(Dependencies dependencies, EngineConfig config);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  ~Engine();
+
+  // Reads the records, looks at what is there, applies Reconcile. Before the first request; once.
+  Result<> Recover();
+  // Called on the engine's event thread after each change of state. Set before Recover.
+  void SetEventListener(std::function<void(const LifecycleEvent&)> listener);
+
+  // A repeat of a call in flight, or of one that has succeeded, gives the same id (same metadata and config).
+  Result<std::string> RunPodSandbox(const Call& call, const SandboxConfig& config, const std::string& handler);
+  Result<> StopPodSandbox(const Call& call, const std::string& id);
+  Result<> RemovePodSandbox(const Call& call, const std::string& id);
+  Result<SandboxStatus> PodSandboxStatus(const std::string& id);
+  std::vector<SandboxStatus> ListPodSandbox(const SandboxFilter& filter);
+
+  Result<std::string> CreateContainer(const Call& call, const std::string& sandbox_id, const ContainerConfig& config);
+  Result<> StartContainer(const Call& call, const std::string& id);
+  Result<> StopContainer(const Call& call, const std::string& id, std::chrono::seconds grace);
+  Result<> RemoveContainer(const Call& call, const std::string& id);
+  Result<ContainerStatus> GetContainerStatus(const std::string& id);
+  std::vector<ContainerStatus> ListContainers(const ContainerFilter& filter);
+  Result<runtime::ExecOutput> ExecSync(const Call& call, const std::string& id, const std::vector<std::string>& command,
+                                       std::chrono::nanoseconds timeout);
+  Result<> ReopenContainerLog(const std::string& id);
+
+  // JSON for `crictl inspect` and `inspectp` (FEATURES rule 34): key -> JSON text.
+  Result<StringMap> PodSandboxInfo(const std::string& id);
+  Result<StringMap> ContainerInfo(const std::string& id);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace berth::pod

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Berth remembers of pods and containers: written as an intent before the first side effect, removed after the last
+// undo. Implemented by SqliteRecords (WAL, synchronous=NORMAL) and FakeRecords (testing/). Any thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "pod/types.h"
+#include "runtime/runtime.h"
+
+namespace berth::pod {
+
+// kIntent: side effects may exist, the call has not succeeded.   kReady, kNotReady: as CRI reports.
+// kRemoving: being taken apart.  A failed undo leaves kNotReady, so that the kubelet's StopPodSandbox retries it.
+enum class SandboxPhase { kIntent, kReady, kNotReady, kRemoving };
+enum class ContainerPhase { kIntent, kCreated, kRunning, kExited, kUnknown, kRemoving };
+
+struct SandboxRecord {
+  static constexpr int kVersion = 1;
+  std::string id;
+  SandboxPhase phase = SandboxPhase::kIntent;
+  SandboxConfig config;
+  std::string handler;
+  int64_t created_at = 0;
+  std::string boot_id;  // of the boot that the processes belong to
+  bool network_attached = false;
+  bool owns_cgroup = false;
+  std::string cgroup_path;  // the pod's group
+  std::vector<std::string> ips;
+  std::optional<runtime::SandboxHandle> handle;
+  bool loaded = true;  // false: the stored bytes could not be read; only the id is known
+};
+
+struct ContainerRecord {
+  static constexpr int kVersion = 1;
+  std::string id, sandbox_id;
+  ContainerPhase phase = ContainerPhase::kIntent;
+  ContainerConfig config;
+  std::string image_id, image_ref, image_name;
+  int64_t created_at = 0, started_at = 0, finished_at = 0;
+  int32_t exit_code = 0;
+  std::string reason, message;
+  int pid = 0;
+  int stop_signal = 15;
+  ContainerUser user;
+  std::string cgroups_path;
+  std::string spec_json;  // as given to the OCI runtime; exec derives its process from it
+  bool loaded = true;
+};
+
+class Records {
+ public:
+  virtual ~Records() = default;
+  virtual Result<> Put(const SandboxRecord& record) = 0;
+  virtual Result<> Put(const ContainerRecord& record) = 0;
+  virtual Result<> RemoveSandbox(const std::string& id) = 0;
+  virtual Result<> RemoveContainer(const std::string& id) = 0;
+  // Everything, once at start. A row that cannot be read comes with loaded = false, never silently dropped.
+  virtual Result<std::vector<SandboxRecord>> LoadSandboxes() = 0;
+  virtual Result<std::vector<ContainerRecord>> LoadContainers() = 0;
+};
+
+}  // namespace berth::pod

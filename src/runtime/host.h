@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the planner must know of the node and may not look up itself: devices, mount sources, profiles, capabilities.
+// Implemented by LinuxHost and FakeHost (testing/). Owned by the daemon; any thread.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace berth::runtime {
+
+struct HostDevice {
+  std::string path;  // on the host
+  char type = 'c';   // 'c', 'b' or 'p'
+  int64_t major = 0;
+  int64_t minor = 0;
+  mode_t mode = 0;
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+struct HostFacts {
+  bool cgroup_v2 = false;
+  bool has_mqueue = false;
+  bool has_apparmor = false;
+  bool has_selinux = false;
+  bool has_seccomp = true;
+  int oom_score_adj_floor = -1000;             // lower values may not be set (no CAP_SYS_RESOURCE)
+  std::vector<std::string> capabilities;       // the daemon's bounding set, "CAP_..." names
+  std::string boot_id;
+};
+
+class Host {
+ public:
+  virtual ~Host() = default;
+  virtual const HostFacts& Facts() const = 0;
+  // The real path of a mount's source, symlinks resolved; a missing one is made as a directory (0755), as peers do.
+  virtual Result<std::string> ResolveMountSource(const std::string& host_path) = 0;
+  // "private", "shared", "slave" of the mount that holds the path: rshared needs shared, rslave shared or slave.
+  virtual Result<std::string> MountPropagation(const std::string& host_path) = 0;
+  // One device, or every device below a directory. NotFound naming the path.
+  virtual Result<std::vector<HostDevice>> Devices(const std::string& host_path) = 0;
+  virtual Result<std::vector<HostDevice>> AllDevices() = 0;  // for privileged containers
+  // A Localhost profile: absolute path, regular file, at most 4 MiB.
+  virtual Result<std::string> ReadSeccompProfile(const std::string& path) = 0;
+  // The pod-level group of a pod whose cgroup_parent is empty; cgroupfs driver only. Create is idempotent.
+  virtual Result<> CreateCgroup(const std::string& path) = 0;
+  // Removes the empty group and our parent of it if that is empty too; not there: success.
+  virtual Result<> RemoveCgroup(const std::string& path) = 0;
+};
+
+}  // namespace berth::runtime

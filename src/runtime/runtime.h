@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// Doing things to pods' processes: monitors, OCI runtimes, exec, logs. Implemented by MonitorRuntime (real processes)
+// and FakeRuntime (testing/). Owned by the daemon; every call blocks and may come from any thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "os/fd.h"
+#include "os/mount.h"
+
+namespace berth::runtime {
+
+// One configured OCI runtime, chosen by RuntimeClass (CRI runtime_handler).
+struct HandlerInfo {
+  std::string name;
+  bool is_default = false;
+  std::string version;  // first line of `<runtime> --version`
+  std::string warning;  // why this version is not advised; empty if it is
+};
+
+// What StartSandbox makes for a pod. Everything is decided by the caller.
+struct SandboxSpec {
+  std::string sandbox_id;
+  std::string handler;  // a name of Handlers()
+  bool new_ipc_namespace = true;
+  bool new_uts_namespace = true;
+  bool shared_pid_namespace = false;  // a tiny init holds a PID namespace for all containers
+  std::string hostname;               // set when new_uts_namespace
+  std::map<std::string, std::string> sysctls;  // those of the IPC namespace (kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*)
+  int64_t shm_bytes = 64 << 20;                // 0: no pod shm (host IPC)
+  std::optional<std::string> resolv_conf;      // file contents; unset: a copy of the host's
+  std::string log_directory;                   // made (0755) if missing; empty: logs are discarded
+};
+
+// Where a started pod's pieces are. Paths are for the OCI spec: the OCI runtime opens them on our behalf.
+struct SandboxHandle {
+  int monitor_pid = 0;
+  std::string ipc_ns_path;  // empty when the pod uses the host's
+  std::string uts_ns_path;
+  std::string pid_ns_path;  // only with shared_pid_namespace
+  int pid_ns_init = 0;
+  std::string shm_path;  // bind source for /dev/shm; empty with host IPC
+  std::string resolv_conf_path;
+  std::string hosts_path;
+  std::string hostname_path;
+};
+
+struct CreateRequest {
+  std::string sandbox_id;
+  std::string container_id;
+  std::string spec_json;  // config.json; its root.path is `RootfsPath(sandbox_id, container_id)`
+  os::Mount rootfs;       // detached; appears only where the OCI runtime creates the container
+  bool terminal = false;
+  bool stdin_open = false;
+  bool stdin_once = false;
+  std::string log_directory;  // trusted path of the sandbox; empty: discard
+  std::string log_path;       // relative to it, no ".."; empty: discard
+  std::chrono::nanoseconds timeout = std::chrono::minutes(2);
+};
+
+struct ExecRequest {
+  std::string sandbox_id;
+  std::string container_id;
+  std::string process_json;  // OCI `process` object; numeric user always
+  bool terminal = false;
+};
+
+struct ExecOutput {
+  int exit_code = 0;
+  std::string out;  // at most `limit` bytes of each stream; what is beyond was read and dropped
+  std::string err;
+};
+
+enum class ContainerPhase { kCreated, kRunning, kExited };
+
+struct ExitRecord {
+  int exit_code = 0;  // 128 + signal when killed
+  int signal = 0;
+  bool oom_killed = false;
+  int64_t finished_at = 0;  // wall nanoseconds
+};
+
+struct ContainerObservation {
+  std::string container_id;
+  ContainerPhase phase = ContainerPhase::kCreated;
+  int pid = 0;
+  std::optional<ExitRecord> exit;
+};
+
+// What was found of one pod after a start of the daemon.
+struct SandboxObservation {
+  std::string sandbox_id;
+  bool monitor_alive = false;
+  std::optional<SandboxHandle> handle;  // when the monitor lives
+  std::vector<ContainerObservation> containers;  // exit records survive a dead monitor
+};
+
+struct ContainerExited {
+  std::string sandbox_id;
+  std::string container_id;
+  ExitRecord exit;
+};
+struct MonitorLost {
+  std::string sandbox_id;
+};
+// Called on the runtime's own thread; must only queue. OOM is folded into the exit record, which comes after it.
+struct EventSink {
+  std::function<void(ContainerExited)> exited;
+  std::function<void(MonitorLost)> lost;
+};
+
+class Runtime {
+ public:
+  virtual ~Runtime() = default;
+
+  // Before any other call; once.
+  virtual void SetEventSink(EventSink sink) = 0;
+  virtual std::vector<HandlerInfo> Handlers() const = 0;
+  // "" is the default handler. NotFound naming the handler when it is not configured.
+  virtual Result<std::string> ResolveHandler(const std::string& handler) const = 0;
+
+  // Spawns the pod's monitor and makes its namespaces and files. Idempotent undo: StopSandbox.
+  virtual Result<SandboxHandle> StartSandbox(const SandboxSpec& spec) = 0;
+  // Kills and deletes whatever containers are left, ends the monitor and removes the pod's run directory.
+  // Works without a living monitor and for a pod that never was: both success.
+  virtual Result<> StopSandbox(const std::string& sandbox_id) = 0;
+
+  // The rootfs path to write in the spec: inside the private run directory, empty on the host.
+  virtual std::string RootfsPath(const std::string& sandbox_id, const std::string& container_id) const = 0;
+  // `create` of the OCI runtime. Returns the init pid. A failure carries the OCI runtime's own words and has left
+  // nothing but what Delete removes.
+  virtual Result<int> Create(CreateRequest request) = 0;
+  virtual Result<> Start(const std::string& sandbox_id, const std::string& container_id) = 0;
+  // To the init process, by pidfd; a container that has exited is success.
+  virtual Result<> Signal(const std::string& sandbox_id, const std::string& container_id, int signal) = 0;
+  // SIGKILL to every process of the container, execs included (cgroup.kill on v2).
+  virtual Result<> KillAll(const std::string& sandbox_id, const std::string& container_id) = 0;
+  // Kills what runs and removes the OCI runtime's record, cgroup, bundle and exit record. Not there: success.
+  virtual Result<> Delete(const std::string& sandbox_id, const std::string& container_id) = 0;
+
+  // DeadlineExceeded after `timeout` (zero: none): the exec's processes are killed first.
+  virtual Result<ExecOutput> ExecSync(const ExecRequest& request, std::chrono::nanoseconds timeout,
+                                      size_t limit) = 0;
+  // Opens the log file anew; on an error no file was made and the old one stays in use.
+  virtual Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id) = 0;
+
+  // Finds every pod that has a run directory and connects to its monitor. Once, before the first request is served.
+  virtual Result<std::vector<SandboxObservation>> Observe() = 0;
+};
+
+}  // namespace berth::runtime
