@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "os/fd.h"
 #include "os/mount.h"
 
 namespace berth::image {
@@ -98,8 +99,9 @@ class Images {
   // All names of the image that `reference` names; not there: success. Layers no container needs go too.
   virtual Result<> Remove(const std::string& reference) = 0;
   virtual Result<Usage> FsInfo() = 0;
-  // Loads an OCI layout directory, OCI archive or docker archive; `name` overrides the names in it. Returns image ids.
-  virtual Result<std::vector<std::string>> Import(const std::string& path, const std::string& name) = 0;
+  // Loads an OCI layout (a directory's fd), an OCI archive or a docker archive (a regular file's fd); `name` overrides the
+  // names in it. Returns image ids.
+  virtual Result<std::vector<std::string>> Import(os::Fd source, const std::string& name) = 0;
 
   // The user, as the image defines it (cached per image). NotFound for an unknown name, InvalidArgument out of range.
   virtual Result<ResolvedUser> ResolveUser(const std::string& image_id, const UserQuery& query) = 0;
