@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Host in memory: the test says which devices, profiles and mounts exist, and makes any step fail
+// through `hook`. Owned by the test; the setters before other threads use it, the interface from
+// any thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/guarded.h"
+#include "runtime/host.h"
+
+namespace berth::runtime {
+
+class FakeHost final : public Host {
+ public:
+  // Called before each method with its name and its path; an error is returned by the method, which
+  // did nothing.
+  using Hook = std::function<Result<>(std::string_view call, std::string_view path)>;
+
+  FakeHost();  // cgroup v2, mqueue, seccomp, all capabilities, a fixed boot id
+  void SetHook(Hook hook) { hook_ = std::move(hook); }
+  HostFacts& MutableFacts() { return facts_; }
+
+  void AddDevice(const HostDevice& device);
+  // A symbolic link: ResolveMountSource(from) gives `to`. Other paths resolve to themselves.
+  void AddLink(const std::string& from, const std::string& to);
+  void SetPropagation(const std::string& path,
+                      const std::string& propagation);  // default "private"
+  void AddProfile(const std::string& path, const std::string& json);
+
+  // --- what exists ---
+  std::set<std::string> Cgroups() const;
+  std::set<std::string> ResolvedSources() const;  // every path that was asked for
+
+  // --- Host ---
+  const HostFacts& Facts() const override { return facts_; }
+  Result<std::string> ResolveMountSource(const std::string& host_path) override;
+  Result<std::string> MountPropagation(const std::string& host_path) override;
+  Result<std::vector<HostDevice>> Devices(const std::string& host_path) override;
+  Result<std::vector<HostDevice>> AllDevices() override;
+  Result<std::string> ReadSeccompProfile(const std::string& path) override;
+  Result<> CreateCgroup(const std::string& path) override;
+  Result<> RemoveCgroup(const std::string& path) override;
+
+ private:
+  struct State {
+    std::set<std::string> cgroups;
+    std::set<std::string> sources;
+  };
+  Result<> Enter(std::string_view call, std::string_view path) const;
+
+  Hook hook_;
+  HostFacts facts_;
+  std::vector<HostDevice> devices_;
+  std::map<std::string, std::string> links_;
+  std::map<std::string, std::string> propagation_;
+  std::map<std::string, std::string> profiles_;
+  mutable Guarded<State> state_;
+};
+
+}  // namespace berth::runtime
