@@ -41,6 +41,9 @@ struct NetworkConfigList {
   std::string cni_version;  // the newest version that the config offers and Berth supports
   bool disable_check = false;
   bool disable_gc = false;
+  // False: the config's directory may hold a folder named after the network with more plugins, to
+  // be appended.
+  bool load_only_inlined = false;
   std::vector<CniPlugin> plugins;  // in ADD order; never empty
   std::string
       raw;  // the file's text, to be cached at ADD for DEL (also after the file has changed)
@@ -49,11 +52,13 @@ struct NetworkConfigList {
 // A .conflist, or a single .conf or .json plugin (becomes a list of one). InvalidArgument naming
 // the JSON path; FailedPrecondition when no offered version is supported.
 Result<NetworkConfigList> ParseNetworkConfig(std::string_view text);
+// One plugin object, such as a file of that folder.
+Result<CniPlugin> ParseCniPlugin(std::string_view text);
 
 // --- what a plugin reads on stdin ---
 
 struct PortMapping {
-  uint16_t host_port = 0;
+  uint16_t host_port = 0;  // 0: the port is not mapped, and plugins never hear of it
   uint16_t container_port = 0;
   std::string protocol;  // "tcp", "udp", "sctp"
   std::string host_ip;   // "" for all addresses
@@ -138,8 +143,8 @@ struct CniResult {
 // version.
 Result<CniResult> ParseCniResult(std::string_view text, std::string_view expected_version);
 
-// The addresses of the pod, without prefix length: those of interfaces that have a sandbox (or of
-// no interface named), in the plugin's order; the first of each family first met.
+// The addresses of the pod, without prefix length and without repeats, in the plugin's order: those
+// of interfaces that have a sandbox, and those that name no interface.
 std::vector<std::string> PodIps(const CniResult& result);
 
 struct CniError {
@@ -149,8 +154,9 @@ struct CniError {
   std::string details;
 };
 Result<CniError> ParseCniError(std::string_view text);
-// "msg; details (cni code 11)". Codes 11 (try again later) and 50 (not available) become
-// Unavailable, 4 and 7 InvalidArgument, the rest Internal.
+// "plugin: msg: details (CNI code 11)". Codes 11, 50 and 51 (not now) become Unavailable, 3 (no
+// such container) NotFound, 1, 2 and 7 (the config does not suit the plugin) FailedPrecondition,
+// the rest Internal.
 Error CniErrorToError(const CniError& error, std::string_view plugin);
 
 struct CniVersionInfo {

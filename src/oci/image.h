@@ -114,7 +114,7 @@ Result<std::string> EncodeImageConfig(const ImageConfig& config);
 // InvalidArgument unless there is exactly one diff_id for each layer.
 Result<> CheckConsistency(const Manifest& manifest, const ImageConfig& config);
 
-// InvalidArgument for a media type that is no layer, FailedPrecondition for an encrypted one.
+// FailedPrecondition for a media type that is no layer, or an encrypted one.
 struct LayerKind {
   LayerCompression compression;
   bool foreign;
