@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Runtime without processes: keeps what would exist in memory, fails where a test says, sends exits when told.
-// Owned by a test; outlives the engine under test, so that a second engine finds what the first left. Any thread.
+// A Runtime without processes: keeps what would exist in memory, fails where a test says, sends
+// exits when told. Owned by a test; outlives the engine under test, so that a second engine finds
+// what the first left. Any thread.
 #pragma once
 
 #include <functional>
@@ -19,11 +20,12 @@ namespace berth::runtime {
 
 class FakeRuntime final : public Runtime {
  public:
-  // Called without a lock before each method with its name ("StartSandbox", "Create", ...) and the container's id,
-  // or the sandbox's for calls about sandboxes. An error fails the call before it has any effect. May block.
+  // Called without a lock before each method with its name ("StartSandbox", "Create", ...) and the
+  // container's id, or the sandbox's for calls about sandboxes. An error fails the call before it
+  // has any effect. May block.
   using Hook = std::function<Result<>(std::string_view call, std::string_view id)>;
-  using ExecHandler =
-      std::function<Result<ExecOutput>(const ExecRequest&, std::chrono::nanoseconds timeout, size_t limit)>;
+  using ExecHandler = std::function<Result<ExecOutput>(
+      const ExecRequest&, std::chrono::nanoseconds timeout, size_t limit)>;
 
   struct Container {
     std::string sandbox_id;
@@ -52,15 +54,18 @@ class FakeRuntime final : public Runtime {
 
   // --- what a test decides
   void SetHook(Hook hook);
-  // The nth call from now (1: the next) of `call` fails with `error`; with half_done it has its effect first.
+  // The nth call from now (1: the next) of `call` fails with `error`; with half_done it has its
+  // effect first.
   void FailAt(std::string call, Error error, int nth = 1, bool half_done = false);
   void SetHandlers(std::vector<HandlerInfo> handlers);
   void SetExec(ExecHandler handler);
-  // The container does not end by this signal (default: every signal but those with no effect ends it).
+  // The container does not end by this signal (default: every signal but those with no effect ends
+  // it).
   void IgnoreSignal(const std::string& container_id, int signal);
   // The container's init ends by itself; the event goes out on the calling thread.
   void Exit(const std::string& container_id, int exit_code, bool oom_killed = false);
-  // The monitor and every container of the pod are gone: exits are kept as records, MonitorLost goes out.
+  // The monitor and every container of the pod are gone: exits are kept as records, MonitorLost
+  // goes out.
   void LoseMonitor(const std::string& sandbox_id);
   // As after a reboot: nothing is left, no event goes out.
   void Reboot();
@@ -80,10 +85,12 @@ class FakeRuntime final : public Runtime {
   Result<std::string> ResolveHandler(const std::string& handler) const override;
   Result<SandboxHandle> StartSandbox(const SandboxSpec& spec) override;
   Result<> StopSandbox(const std::string& sandbox_id) override;
-  std::string RootfsPath(const std::string& sandbox_id, const std::string& container_id) const override;
+  std::string RootfsPath(const std::string& sandbox_id,
+                         const std::string& container_id) const override;
   Result<int> Create(CreateRequest request) override;
   Result<> Start(const std::string& sandbox_id, const std::string& container_id) override;
-  Result<> Signal(const std::string& sandbox_id, const std::string& container_id, int signal) override;
+  Result<> Signal(const std::string& sandbox_id, const std::string& container_id,
+                  int signal) override;
   Result<> KillAll(const std::string& sandbox_id, const std::string& container_id) override;
   Result<> Delete(const std::string& sandbox_id, const std::string& container_id) override;
   Result<ExecOutput> ExecSync(const ExecRequest& request, std::chrono::nanoseconds timeout,
