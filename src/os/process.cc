@@ -3,7 +3,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -13,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "os/process_internal.h"
 
 namespace berth::os {
 
@@ -41,7 +41,7 @@ Process::~Process() {
 
 Result<Fd> Process::OpenPidFd(pid_t pid) {
   if (pid <= 0) return Error(Code::kInvalidArgument, StrCat("pid ", pid, ": not a process"));
-  Fd pidfd(::pidfd_open(pid, 0));
+  Fd pidfd(internal::PidfdOpen(pid));
   if (pidfd) return pidfd;
   const int err = errno;
   Error error = ErrnoError(StrCat("pid ", pid), err);
@@ -50,7 +50,7 @@ Result<Fd> Process::OpenPidFd(pid_t pid) {
 }
 
 Result<> Process::Kill(int signal) const {
-  if (::pidfd_send_signal(pidfd_.get(), signal, nullptr, 0) == 0 || errno == ESRCH) return Ok();
+  if (internal::PidfdSendSignal(pidfd_.get(), signal) == 0 || errno == ESRCH) return Ok();
   return ErrnoError(StrCat("send signal ", signal, " to pid ", pid_));
 }
 

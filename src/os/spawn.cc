@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -138,7 +137,7 @@ Result<Process> internal::SpawnInGroup(const SpawnOptions& options, bool new_gro
                                argv.data(), envp.data());
   if (rc != 0) return ErrnoError(StrCat("spawn ", options.path), rc);
   // Nobody but us reaps the child, so the number is still its own.
-  Fd pidfd(::pidfd_open(pid, 0));
+  Fd pidfd(internal::PidfdOpen(pid));
   if (!pidfd) {
     Error error = ErrnoError(StrCat("spawn ", options.path, ": open pidfd"));
     ::kill(pid, SIGKILL);
