@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// FakeFetcher: a registry in memory, made of tar bytes that the test gives. Owned by the test; any thread.
+// FakeFetcher: a registry in memory, made of tar bytes that the test gives. Owned by the test; any
+// thread.
 #pragma once
 
 #include <map>
@@ -29,7 +30,8 @@ class FakeFetcher final : public Fetcher {
   // Serves `image` under the reference, replacing what was there. Returns the image id.
   std::string Add(const std::string& reference, FakeImage image);
   void Remove(const std::string& reference);
-  // The next calls fail with this: Resolve, or the transfer of the layer with that index (after half its bytes).
+  // The next calls fail with this: Resolve, or the transfer of the layer with that index (after
+  // half its bytes).
   void FailResolve(Code code, std::string message);
   void FailLayer(size_t layer, Code code, std::string message);
   // FetchLayer waits until it is switched off again, or Cancel.
