@@ -1,8 +1,14 @@
 # berth-fetch: registry protocol and archive reading, without privilege. See fetch_main.cc.
 #   berth_fetch_core  what runs inside the process (and in the unit tests)
 #   fetch_test        its tests, with the daemon's end of the protocol; needs the program built
-find_package(CURL REQUIRED)
 find_package(OpenSSL REQUIRED)
+if(TARGET berth_image)
+  target_link_libraries(berth_image PUBLIC OpenSSL::Crypto)
+endif()
+if(NOT EXISTS ${CMAKE_CURRENT_LIST_DIR}/fetch_main.cc)
+  return()
+endif()
+find_package(CURL REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(nlohmann_json REQUIRED)
 pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
@@ -31,7 +37,3 @@ target_compile_definitions(fetch_test PRIVATE BERTH_FETCH_PROGRAM="$<TARGET_FILE
 add_dependencies(fetch_test berth-fetch)
 add_test(NAME fetch COMMAND fetch_test)
 set_tests_properties(fetch PROPERTIES LABELS unit)
-
-if(TARGET berth_image)
-  target_link_libraries(berth_image PUBLIC OpenSSL::Crypto)
-endif()
