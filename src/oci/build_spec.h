@@ -53,11 +53,25 @@ struct PlanCapabilities {
   std::vector<std::string> defaults;
 };
 
+// The system call tables that a seccomp profile is written for. kOther: of no architecture but the
+// kernel's own.
+enum class Arch { kAmd64, kArm64, kOther };
+
+constexpr Arch BuildArch() {
+#if defined(__x86_64__)
+  return Arch::kAmd64;
+#elif defined(__aarch64__)
+  return Arch::kArm64;
+#else
+  return Arch::kOther;
+#endif
+}
+
 struct PlanSeccomp {
   enum class Kind { kUnconfined, kRuntimeDefault, kLocalhost };
   Kind kind = Kind::kUnconfined;
-  std::string
-      localhost_profile;  // kLocalhost: the JSON text, already read (limit kMaxSeccompProfileBytes)
+  std::string localhost_profile;  // kLocalhost: the JSON text, already read (seccomp.h: limit)
+  Arch arch = BuildArch();
 };
 
 enum class Propagation { kPrivate, kHostToContainer, kBidirectional };  // rprivate, rslave, rshared
@@ -151,6 +165,10 @@ struct ContainerPlan {
   std::vector<PlanDevice> devices;  // privileged: all of the host's, resolved by the caller
   PlanPodFiles pod_files;
   bool has_mqueue = true;  // the kernel knows the mqueue file system
+  // "nsdelegate", "memory_recursiveprot": those of the host's cgroup2 mount. Repeated in a
+  // container that has no cgroup namespace, since a mount from the initial one would strip them
+  // from the host's superblock.
+  std::vector<std::string> host_cgroup2_options;
 
   PlanNamespaces namespaces;
   std::string cgroups_path;  // "/kubepods/.../<id>" or, systemd driver, "slice:prefix:name"
@@ -163,14 +181,17 @@ struct ContainerPlan {
   // Already filtered by the handler's allow-list; keys with a dangerous prefix are refused all the
   // same.
   std::map<std::string, std::string> annotations;
+  // Set by Berth itself (a ready seccomp program for crun, what Kata reads); not checked, win over
+  // `annotations`.
+  std::map<std::string, std::string> runtime_annotations;
 };
 
 // The whole config.json.
 Result<Spec> BuildSpec(const ContainerPlan& plan);
 
-// What an exec session runs in a container with this spec: same user, capabilities, env, cwd,
-// labels; `args` and `tty` its own. InvalidArgument for an empty command. No rlimits or
-// oom_score_adj: they are inherited.
+// What an exec session runs in a container with this spec: args and tty its own, all else the
+// container's; limits and oom_score_adj too, since an exec session is no child of the container's.
+// InvalidArgument for an empty command.
 Result<SpecProcess> BuildExecProcess(const Spec& container, const std::vector<std::string>& args,
                                      bool tty);
 

@@ -187,7 +187,7 @@ struct SpecLinux {
   std::map<std::string, std::string> sysctl;
   std::vector<std::string> masked_paths;
   std::vector<std::string> readonly_paths;
-  std::string rootfs_propagation;  // "private" "slave" "shared" "unbindable"; empty: the runtime's
+  std::string rootfs_propagation;  // "rprivate" "rslave" "rshared"; empty: the runtime's
   std::string mount_label;
   bool operator==(const SpecLinux&) const = default;
 };
