@@ -30,21 +30,21 @@ int CompareCniVersions(std::string_view a, std::string_view b);
 // --- network configuration ---
 
 struct CniPlugin {
-  std::string type;       // ^[a-zA-Z0-9._-]+$, neither "." nor ".." (CVE-2021-20206)
-  std::string ipam_type;  // same rule; "" when the plugin has no ipam
-  std::map<std::string, bool> capabilities;  // "portMappings": true
-  std::string raw;                           // the plugin's JSON object, as text
+  std::string type = {};       // ^[a-zA-Z0-9._-]+$, neither "." nor ".." (CVE-2021-20206)
+  std::string ipam_type = {};  // same rule; "" when the plugin has no ipam
+  std::map<std::string, bool> capabilities = {};  // "portMappings": true
+  std::string raw = {};                           // the plugin's JSON object, as text
 };
 
 struct NetworkConfigList {
-  std::string name;         // ^[a-zA-Z0-9][a-zA-Z0-9_.-]*$
-  std::string cni_version;  // the newest version that the config offers and Berth supports
+  std::string name = {};         // ^[a-zA-Z0-9][a-zA-Z0-9_.-]*$
+  std::string cni_version = {};  // the newest version that the config offers and Berth supports
   bool disable_check = false;
   bool disable_gc = false;
   // False: the config's directory may hold a folder named after the network with more plugins, to
   // be appended.
   bool load_only_inlined = false;
-  std::vector<CniPlugin> plugins;  // in ADD order; never empty
+  std::vector<CniPlugin> plugins = {};  // in ADD order; never empty
   std::string
       raw;  // the file's text, to be cached at ADD for DEL (also after the file has changed)
 };
@@ -60,8 +60,8 @@ Result<CniPlugin> ParseCniPlugin(std::string_view text);
 struct PortMapping {
   uint16_t host_port = 0;  // 0: the port is not mapped, and plugins never hear of it
   uint16_t container_port = 0;
-  std::string protocol;  // "tcp", "udp", "sctp"
-  std::string host_ip;   // "" for all addresses
+  std::string protocol = {};  // "tcp", "udp", "sctp"
+  std::string host_ip = {};   // "" for all addresses
 };
 
 struct Bandwidth {  // bits per second, and bits
@@ -72,37 +72,37 @@ struct Bandwidth {  // bits per second, and bits
 };
 
 struct CniDns {
-  std::vector<std::string> nameservers;
-  std::string domain;
-  std::vector<std::string> search;
-  std::vector<std::string> options;
+  std::vector<std::string> nameservers = {};
+  std::string domain = {};
+  std::vector<std::string> search = {};
+  std::vector<std::string> options = {};
 };
 
 // What the runtime knows; a part reaches a plugin only when the plugin declares the capability
 // true.
 struct RuntimeConfig {
-  std::vector<PortMapping> port_mappings;              // "portMappings"
-  std::optional<Bandwidth> bandwidth;                  // "bandwidth"
-  std::optional<CniDns> dns;                           // "dns": servers, searches, options
-  std::vector<std::string> ips;                        // "ips": CIDR text
-  std::string mac;                                     // "mac"
-  std::string cgroup_path;                             // "cgroupPath"
-  std::map<std::string, std::string> pod_annotations;  // "io.kubernetes.cri.pod-annotations"
+  std::vector<PortMapping> port_mappings = {};              // "portMappings"
+  std::optional<Bandwidth> bandwidth = std::nullopt;        // "bandwidth"
+  std::optional<CniDns> dns = std::nullopt;                 // "dns": servers, searches, options
+  std::vector<std::string> ips = {};                        // "ips": CIDR text
+  std::string mac = {};                                     // "mac"
+  std::string cgroup_path = {};                             // "cgroupPath"
+  std::map<std::string, std::string> pod_annotations = {};  // "io.kubernetes.cri.pod-annotations"
 };
 
 struct CniAttachment {
-  std::string container_id;
-  std::string ifname;
+  std::string container_id = {};
+  std::string ifname = {};
 };
 
 struct PluginInput {
-  std::string_view name;         // of the list
-  std::string_view cni_version;  // of the list
-  std::optional<std::string_view>
-      prev_result;  // JSON text of the plugin before, or what was cached at ADD
+  std::string_view name = {};         // of the list
+  std::string_view cni_version = {};  // of the list
+  std::optional<std::string_view> prev_result =
+      std::nullopt;  // JSON text of the plugin before, or what was cached at ADD
   const RuntimeConfig* runtime = nullptr;
   // GC only: "cni.dev/valid-attachments". An empty list (nothing is valid) differs from none.
-  std::optional<std::vector<CniAttachment>> valid_attachments;
+  std::optional<std::vector<CniAttachment>> valid_attachments = std::nullopt;
 };
 
 // InvalidArgument when prev_result is no JSON object within the limits or a string is not UTF-8.
@@ -111,32 +111,33 @@ Result<std::string> BuildPluginInput(const CniPlugin& plugin, const PluginInput&
 // --- what a plugin prints ---
 
 struct CniInterface {
-  std::string name;
-  std::string mac;
-  std::string sandbox;  // path of the netns; "" for an interface on the host
-  std::optional<uint32_t> mtu;
-  std::string socket_path;
-  std::string pci_id;
+  std::string name = {};
+  std::string mac = {};
+  std::string sandbox = {};  // path of the netns; "" for an interface on the host
+  std::optional<uint32_t> mtu = std::nullopt;
+  std::string socket_path = {};
+  std::string pci_id = {};
 };
 
 struct CniIp {
-  std::string address;              // CIDR text, checked
-  std::string gateway;              // "" or an address, checked
-  std::optional<size_t> interface;  // index in interfaces, in range
+  std::string address = {};                        // CIDR text, checked
+  std::string gateway = {};                        // "" or an address, checked
+  std::optional<size_t> interface = std::nullopt;  // index in interfaces, in range
 };
 
 struct CniRoute {
-  std::string dst;
-  std::string gw;
+  std::string dst = {};
+  std::string gw = {};
 };
 
 struct CniResult {
-  std::string cni_version;
-  std::vector<CniInterface> interfaces;
-  std::vector<CniIp> ips;
-  std::vector<CniRoute> routes;
-  CniDns dns;
-  std::string raw;  // as the plugin printed it: prevResult of the next plugin and of CHECK, DEL
+  std::string cni_version = {};
+  std::vector<CniInterface> interfaces = {};
+  std::vector<CniIp> ips = {};
+  std::vector<CniRoute> routes = {};
+  CniDns dns = {};
+  // As the plugin printed it: prevResult of the next plugin and of CHECK and DEL.
+  std::string raw = {};
 };
 
 // `expected_version` is what the plugin was given: used when the result does not name its own
@@ -148,10 +149,10 @@ Result<CniResult> ParseCniResult(std::string_view text, std::string_view expecte
 std::vector<std::string> PodIps(const CniResult& result);
 
 struct CniError {
-  std::string cni_version;
+  std::string cni_version = {};
   uint32_t code = 0;  // spec, section "Error": 1 .. 99 are reserved
-  std::string msg;
-  std::string details;
+  std::string msg = {};
+  std::string details = {};
 };
 Result<CniError> ParseCniError(std::string_view text);
 // "plugin: msg: details (CNI code 11)". Codes 11, 50 and 51 (not now) become Unavailable, 3 (no
@@ -160,8 +161,8 @@ Result<CniError> ParseCniError(std::string_view text);
 Error CniErrorToError(const CniError& error, std::string_view plugin);
 
 struct CniVersionInfo {
-  std::string cni_version;
-  std::vector<std::string> supported_versions;
+  std::string cni_version = {};
+  std::vector<std::string> supported_versions = {};
   bool Supports(std::string_view version) const;
 };
 Result<CniVersionInfo> ParseCniVersionInfo(std::string_view text);

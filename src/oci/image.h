@@ -36,10 +36,10 @@ inline constexpr size_t kMaxListEntries = 8192;  // Env, Cmd, Labels, annotation
 inline constexpr int64_t kMaxBlobBytes = int64_t{1} << 40;
 
 struct Platform {
-  std::string os;
-  std::string architecture;
-  std::string variant;  // "" when none
-  std::string os_version;
+  std::string os = {};
+  std::string architecture = {};
+  std::string variant = {};  // "" when none
+  std::string os_version = {};
   friend bool operator==(const Platform&, const Platform&) = default;
 };
 
@@ -47,13 +47,13 @@ struct Platform {
 std::string PlatformText(const Platform& platform);
 
 struct Descriptor {
-  std::string media_type;
+  std::string media_type = {};
   Digest digest;
-  int64_t size;                   // bytes, 0 .. kMaxBlobBytes
-  std::vector<std::string> urls;  // never fetched from unless the operator allows it
-  std::optional<Platform> platform;
-  std::map<std::string, std::string> annotations;
-  std::string artifact_type;
+  int64_t size;                        // bytes, 0 .. kMaxBlobBytes
+  std::vector<std::string> urls = {};  // never fetched from unless the operator allows it
+  std::optional<Platform> platform = std::nullopt;
+  std::map<std::string, std::string> annotations = {};
+  std::string artifact_type = {};
 };
 
 enum class LayerCompression { kNone, kGzip, kZstd };
@@ -65,37 +65,37 @@ struct Layer {
 };
 
 struct Manifest {
-  std::string media_type;  // kOciManifestType or kDockerManifestType
+  std::string media_type = {};  // kOciManifestType or kDockerManifestType
   Descriptor config;
-  std::vector<Layer> layers;  // base first
-  std::map<std::string, std::string> annotations;
+  std::vector<Layer> layers = {};  // base first
+  std::map<std::string, std::string> annotations = {};
 };
 
 struct Index {
-  std::string media_type;  // kOciIndexType or kDockerIndexType
-  std::vector<Descriptor> manifests;
-  std::map<std::string, std::string> annotations;
+  std::string media_type = {};  // kOciIndexType or kDockerIndexType
+  std::vector<Descriptor> manifests = {};
+  std::map<std::string, std::string> annotations = {};
 };
 
 // What a container gets when its CRI config does not say otherwise.
 struct ImageProcess {
-  std::string user;
-  std::vector<std::string> env;  // "NAME=value"
-  std::vector<std::string> entrypoint;
-  std::vector<std::string> cmd;
-  std::string working_dir;  // "" or absolute
-  std::map<std::string, std::string> labels;
-  std::string stop_signal;                 // "" when the image has none
-  std::vector<std::string> volumes;        // paths
-  std::vector<std::string> exposed_ports;  // "80/tcp"
+  std::string user = {};
+  std::vector<std::string> env = {};  // "NAME=value"
+  std::vector<std::string> entrypoint = {};
+  std::vector<std::string> cmd = {};
+  std::string working_dir = {};  // as it came: "", absolute or relative to /
+  std::map<std::string, std::string> labels = {};
+  std::string stop_signal = {};                 // "" when the image has none
+  std::vector<std::string> volumes = {};        // paths
+  std::vector<std::string> exposed_ports = {};  // "80/tcp"
   friend bool operator==(const ImageProcess&, const ImageProcess&) = default;
 };
 
 struct ImageConfig {
-  Platform platform;
-  std::string created;  // RFC 3339 text as it came, "" when absent
-  ImageProcess process;
-  std::vector<Digest> diff_ids;  // base first
+  Platform platform = {};
+  std::string created = {};  // RFC 3339 text as it came, "" when absent
+  ImageProcess process = {};
+  std::vector<Digest> diff_ids = {};  // base first
   friend bool operator==(const ImageConfig&, const ImageConfig&) = default;
 };
 

@@ -88,6 +88,8 @@ Result<> CheckJson(std::string_view text, const JsonLimits& limits, std::string_
   }
   if (TrimSpace(text).empty()) return Invalid(what, "empty");
   if (text.starts_with("\xef\xbb\xbf")) return Invalid(what, "starts with a byte order mark");
+  // The parser takes a NUL for the end and would not look at what follows.
+  if (text.find('\0') != std::string_view::npos) return Invalid(what, "contains a NUL byte");
   Scanner scanner(limits);
   try {
     if (Json::sax_parse(text.begin(), text.end(), &scanner)) return Ok();
