@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where images come from: a registry, an OCI layout, an OCI or docker archive. Implemented by ProcessFetcher (one
-// berth-fetch process per session) and FakeFetcher (testing/). A Fetcher is owned by the daemon, a session by one pull.
+// Where images come from: a registry, an OCI layout, an OCI or docker archive. Implemented by
+// ProcessFetcher (one berth-fetch process per session) and FakeFetcher (testing/). A Fetcher is
+// owned by the daemon, a session by one pull.
 #pragma once
 
 #include <cstdint>
@@ -27,12 +28,14 @@ struct RemoteLayer {
   oci::LayerCompression compression = oci::LayerCompression::kNone;
 };
 
-// All of it was validated and bounded by the fetcher; the names are canonical. Texts inside remain untrusted.
+// All of it was validated and bounded by the fetcher; the names are canonical. Texts inside remain
+// untrusted.
 struct RemoteImage {
-  oci::Digest config_digest;         // the image id
-  std::vector<std::string> tags;     // "docker.io/library/busybox:1"; empty for a reference by digest
-  std::vector<std::string> digests;  // "docker.io/library/busybox@sha256:..." of the index or manifest that was named
-  std::string config_json;           // raw, at most oci::kMaxConfigBytes, its digest is config_digest
+  oci::Digest config_digest;      // the image id
+  std::vector<std::string> tags;  // "docker.io/library/busybox:1"; empty for a reference by digest
+  std::vector<std::string>
+      digests;  // "docker.io/library/busybox@sha256:..." of the index or manifest that was named
+  std::string config_json;  // raw, at most oci::kMaxConfigBytes, its digest is config_digest
   ImageProcess process;
   std::map<std::string, std::string> labels;
   std::vector<RemoteLayer> layers;  // base first, at most oci::kMaxLayers
@@ -46,7 +49,8 @@ struct RegistrySource {
 // A directory's fd (OCI layout) or a seekable regular file's fd (OCI archive, docker archive).
 struct LocalSource {
   os::Fd fd;
-  std::string name;  // overrides the names inside when not empty; only for a source with exactly one image
+  std::string
+      name;  // overrides the names inside when not empty; only for a source with exactly one image
 };
 
 using RemoteSource = std::variant<RegistrySource, LocalSource>;
@@ -56,20 +60,22 @@ struct FetchProgress {
   uint64_t total = 0;     // sum of the sizes of the layers asked for so far
 };
 
-// One pull. Every method may be called from any thread; Resolve once and first, FetchLayer from several at once.
+// One pull. Every method may be called from any thread; Resolve once and first, FetchLayer from
+// several at once.
 class FetchSession {
  public:
   // Cancels what runs and waits for its end.
   virtual ~FetchSession() = default;
 
   // A registry gives exactly one image, an archive or layout at least one.
-  // Unauthenticated, PermissionDenied, NotFound, Unavailable (message begins with "RegistryUnavailable: "),
-  // DataLoss (content is not what its digest or size says), InvalidArgument (document breaks the spec),
-  // FailedPrecondition (no container image), ResourceExhausted (a limit), Cancelled.
+  // Unauthenticated, PermissionDenied, NotFound, Unavailable (message begins with
+  // "RegistryUnavailable: "), DataLoss (content is not what its digest or size says),
+  // InvalidArgument (document breaks the spec), FailedPrecondition (no container image),
+  // ResourceExhausted (a limit), Cancelled.
   virtual Result<std::vector<RemoteImage>> Resolve() = 0;
-  // Writes the blob of images[image].layers[layer] to `sink` (a pipe) and closes it. Blocks. On success every byte was
-  // written and size and digest match; on an error the reader has seen the end of a prefix: discard it.
-  // As above, and Aborted when the reader of the pipe went away.
+  // Writes the blob of images[image].layers[layer] to `sink` (a pipe) and closes it. Blocks. On
+  // success every byte was written and size and digest match; on an error the reader has seen the
+  // end of a prefix: discard it. As above, and Aborted when the reader of the pipe went away.
   virtual Result<> FetchLayer(size_t image, size_t layer, os::Fd sink) = 0;
   // Makes every call that runs or comes return Cancelled, soon.
   virtual void Cancel() = 0;

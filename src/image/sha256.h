@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SHA-256 of a stream (OpenSSL EVP, which uses the processor's instructions). A value of one owner; one thread.
+// SHA-256 of a stream (OpenSSL EVP, which uses the processor's instructions). A value of one owner;
+// one thread.
 #pragma once
 
 #include <memory>
