@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/build_spec.h"
+
+#include "base/strings.h"
+#include "oci/build_spec_parts.h"
+
+namespace berth::oci {
+
+namespace {
+
+// Members that came with runtime spec 1.1.
+bool NeedsSpec11(const Spec& spec) {
+  if (!spec.domainname.empty()) return true;
+  for (const SpecMount& mount : spec.mounts) {
+    if (!mount.uid_mappings.empty() || !mount.gid_mappings.empty()) return true;
+  }
+  return false;
+}
+
+Result<Spec> BuildUnnamed(const ContainerPlan& plan) {
+  Spec spec;
+  TRY(CheckHostPath(plan.rootfs_path, "rootfs"));
+  spec.root = {.path = plan.rootfs_path, .readonly = plan.readonly_rootfs};
+  spec.process = TRY(BuildProcess(plan));
+  if (plan.namespaces.uts.kind == PlanNamespace::Kind::kNew) {
+    spec.hostname = plan.hostname;
+    spec.domainname = plan.domainname;
+  }
+  spec.mounts = TRY(BuildMounts(plan));
+  spec.annotations = TRY(BuildAnnotations(plan));
+  spec.linux = TRY(BuildLinux(plan, *spec.process.capabilities));
+  if (NeedsSpec11(spec)) spec.oci_version = "1.1.0";
+  return spec;
+}
+
+}  // namespace
+
+Result<std::string> CleanContainerPath(std::string_view path) {
+  auto fail = [&](std::string_view problem) {
+    return Error(Code::kInvalidArgument, StrCat("container path ", Quote(path), ": ", problem));
+  };
+  if (path.empty()) return fail("is empty");
+  if (path.find('\0') != std::string_view::npos) return fail("contains a zero byte");
+  std::vector<std::string_view> kept;
+  for (std::string_view part : Split(path, '/')) {
+    if (part.empty() || part == ".") continue;
+    if (part != "..") {
+      kept.push_back(part);
+    } else if (!kept.empty()) {
+      kept.pop_back();
+    }
+  }
+  std::string out;
+  for (std::string_view part : kept) out += StrCat('/', part);
+  return out.empty() ? "/" : out;
+}
+
+Result<> CheckHostPath(std::string_view path, std::string_view what) {
+  auto fail = [&](std::string_view problem) {
+    return Error(Code::kInvalidArgument, StrCat(what, ": host path ", Quote(path), " ", problem));
+  };
+  if (path.empty()) return fail("is empty");
+  if (path[0] != '/') return fail("is not absolute");
+  if (path.find('\0') != std::string_view::npos) return fail("contains a zero byte");
+  for (std::string_view part : Split(path, '/')) {
+    if (part == "..") return fail("contains \"..\"");
+  }
+  return Ok();
+}
+
+Result<Spec> BuildSpec(const ContainerPlan& plan) {
+  if (!IsValidId(plan.id)) {
+    return Error(Code::kInvalidArgument, StrCat("container id ", Quote(plan.id), " is not valid"));
+  }
+  return TRY(BuildUnnamed(plan), StrCat("container ", Quote(plan.name)));
+}
+
+}  // namespace berth::oci
