@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// What berthd and a pod's berth-monitor say to each other: one message per packet of a
+// SOCK_SEQPACKET unix socket. Plain values with an encoder and a decoder each; shared by
+// src/monitor (tiny build) and src/runtime. Any thread.
+//
+//   packet  = u32 type, u64 id, body            (base/wire.h; at most kMaxPacket bytes, at most
+//   kMaxFds fds) request : type Hello..Shutdown, id chosen by the daemon, != 0 reply   : type
+//   kReply, the request's id; body = u32 code, u32 errno, text message, then the answer if code is
+//   0 event   : type kContainerExited or kExecExited, id 0
+//
+// The daemon begins with Hello. A packet that cannot be decoded ends the connection, never the
+// monitor; an unknown type is answered with UNIMPLEMENTED. One connection counts at a time: the
+// newest that has said Hello.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "base/wire.h"
+
+namespace berth::monitor {
+
+inline constexpr uint32_t kProtocolVersion = 1;
+inline constexpr size_t kMaxPacket = 96U << 10;
+inline constexpr size_t kMaxFds = 3;
+inline constexpr size_t kMaxContainers = 512;  // per pod; bounds the Hello reply
+inline constexpr size_t kMaxText = 4096;       // every text but sysctl values and lists
+// Descriptors that the daemon gives a monitor at its start.
+inline constexpr int kListenerFd = 3;
+inline constexpr int kRunDirFd = 4;
+
+// The pod's run directory. Made by the daemon, which removes it; the monitor writes below exits/
+// and calls/.
+//   <state>/pods/<sandbox id>/
+//     monitor.sock              listening socket, inherited by the monitor
+//     handler                   name of the OCI runtime handler, for cleaning up without a monitor
+//     resolv.conf hosts hostname
+//     shm/                      where the pod's tmpfs is attached, in the OCI runtime's mount
+//     namespace only c/<container id>/         bundle: config.json, and rootfs/ (attached like shm)
+//     exits/<container id>      exit record, written before the exit is reported
+//     calls/                    short-lived: process.json of execs, pid files, console sockets, the
+//     runtimes' logs
+inline constexpr const char* kSocketName = "monitor.sock";
+inline constexpr const char* kExitsDir = "exits";
+inline constexpr const char* kCallsDir = "calls";
+inline constexpr const char* kContainersDir = "c";
+
+enum class Type : uint32_t {
+  kHello = 1,
+  kSetup = 2,
+  kCreate = 3,
+  kStart = 4,
+  kSignal = 5,
+  kKillAll = 6,
+  kDelete = 7,
+  kExec = 8,
+  kExecKill = 9,
+  kResize = 10,
+  kReopenLog = 11,
+  kAttach = 12,
+  kShutdown = 13,
+  kReply = 100,
+  kContainerExited = 101,
+  kExecExited = 102,
+};
+
+struct Header {
+  Type type{};
+  uint64_t id = 0;
+};
+
+enum class Phase : uint8_t { kCreated = 0, kRunning = 1, kExited = 2 };
+
+struct Exit {
+  uint32_t code = 0;  // 128 + signal when killed
+  uint32_t signal = 0;
+  bool oom_killed = false;
+  int64_t finished_at = 0;  // wall nanoseconds
+};
+
+// --- requests; [n] counts the fds that come along
+struct Hello {
+  uint32_t version = kProtocolVersion;
+};
+struct Setup {  // [0..1]: the pod's shm as a detached tmpfs
+  std::string sandbox_id;
+  std::string pod_path;  // absolute path of the run directory
+  bool new_ipc = false;
+  bool new_uts = false;
+  bool shared_pid = false;
+  std::string hostname;
+  std::vector<std::pair<std::string, std::string>> sysctls;
+  std::string runtime_path;  // OCI runtime binary, absolute
+  std::string runtime_root;  // its --root
+  std::vector<std::string> runtime_args;
+  // Hybrid cgroup hosts: in the OCI runtime's mount namespace, made private and then unmounted.
+  std::vector<std::string> private_paths;
+  std::vector<std::string> detach_paths;
+};
+struct Create {  // [1..2]: the rootfs as a detached mount; the log directory
+  std::string container_id;
+  bool terminal = false;
+  bool stdin_open = false;
+  bool stdin_once = false;
+  bool has_rootfs = true;
+  bool has_log = false;
+  std::string log_path;  // relative to the log directory
+  uint32_t timeout_ms = 0;
+};
+struct ContainerCall {  // Start, KillAll, Delete, ReopenLog
+  std::string container_id;
+  uint32_t timeout_ms = 0;
+};
+struct Signal {
+  std::string container_id;
+  uint32_t signal = 0;
+};
+struct Exec {  // [3]: stdin, stdout, stderr; [0] with a terminal. calls/<exec id>.json holds the
+               // process
+  std::string container_id;
+  std::string exec_id;
+  bool terminal = false;
+  bool kill_on_disconnect = false;  // nobody but this connection wants its result
+  uint32_t timeout_ms = 0;          // of starting it
+};
+struct ExecKill {
+  std::string exec_id;
+};
+struct Resize {
+  std::string id;  // of a container or an exec
+  uint32_t columns = 0;
+  uint32_t rows = 0;
+};
+struct Attach {
+  std::string container_id;
+  bool stdin_wanted = false;
+  bool stdout_wanted = false;
+  bool stderr_wanted = false;
+};
+
+// --- answers
+struct ContainerState {
+  std::string container_id;
+  Phase phase{};
+  uint32_t pid = 0;
+  std::optional<Exit> exit;
+};
+struct HelloAnswer {
+  uint32_t version = kProtocolVersion;
+  uint32_t pid = 0;
+  std::string warning;  // what could not be had at start (oom_score_adj); empty: nothing
+  bool set_up = false;
+  bool new_ipc = false;
+  bool new_uts = false;
+  uint32_t pid_ns_init = 0;  // 0: no shared PID namespace
+  std::vector<ContainerState> containers;
+};
+struct PidAnswer {  // Setup (the PID namespace's init, or 0), Create, Exec (with a terminal: [1]
+                    // the pty's master)
+  uint32_t pid = 0;
+};
+struct AttachAnswer {  // the fds that come along, in this order
+  bool has_stdin = false;
+  bool has_stdout = false;
+  bool has_stderr = false;
+};
+
+// --- events
+struct ContainerExited {
+  std::string container_id;
+  Exit exit;
+};
+struct ExecExited {
+  std::string exec_id;
+  Exit exit;
+};
+
+// --- codec. Encode appends the body; Decode reads the whole body and checks ids and sizes
+// (InvalidArgument).
+void Encode(wire::Writer& w, const Hello& m);
+void Encode(wire::Writer& w, const Setup& m);
+void Encode(wire::Writer& w, const Create& m);
+void Encode(wire::Writer& w, const ContainerCall& m);
+void Encode(wire::Writer& w, const Signal& m);
+void Encode(wire::Writer& w, const Exec& m);
+void Encode(wire::Writer& w, const ExecKill& m);
+void Encode(wire::Writer& w, const Resize& m);
+void Encode(wire::Writer& w, const Attach& m);
+void Encode(wire::Writer& w, const HelloAnswer& m);
+void Encode(wire::Writer& w, const PidAnswer& m);
+void Encode(wire::Writer& w, const AttachAnswer& m);
+void Encode(wire::Writer& w, const ContainerExited& m);
+void Encode(wire::Writer& w, const ExecExited& m);
+
+Result<> Decode(wire::Reader& r, Hello& m);
+Result<> Decode(wire::Reader& r, Setup& m);
+Result<> Decode(wire::Reader& r, Create& m);
+Result<> Decode(wire::Reader& r, ContainerCall& m);
+Result<> Decode(wire::Reader& r, Signal& m);
+Result<> Decode(wire::Reader& r, Exec& m);
+Result<> Decode(wire::Reader& r, ExecKill& m);
+Result<> Decode(wire::Reader& r, Resize& m);
+Result<> Decode(wire::Reader& r, Attach& m);
+Result<> Decode(wire::Reader& r, HelloAnswer& m);
+Result<> Decode(wire::Reader& r, PidAnswer& m);
+Result<> Decode(wire::Reader& r, AttachAnswer& m);
+Result<> Decode(wire::Reader& r, ContainerExited& m);
+Result<> Decode(wire::Reader& r, ExecExited& m);
+
+template <class T>
+std::string Packet(Type type, uint64_t id, const T& body) {
+  wire::Writer w;
+  w.U32(static_cast<uint32_t>(type));
+  w.U64(id);
+  Encode(w, body);
+  return w.Take();
+}
+// A packet without a body: Shutdown.
+std::string Packet(Type type, uint64_t id);
+Result<Header> DecodeHeader(wire::Reader& r);
+
+std::string OkReply(uint64_t id);
+template <class T>
+std::string OkReply(uint64_t id, const T& answer) {
+  wire::Writer w;
+  Encode(w, answer);
+  return OkReply(id) + w.Take();
+}
+// The message is cut to kMaxText.
+std::string ErrorReply(uint64_t id, const Error& error);
+// The start of a reply's body: success, or the error that the monitor sent.
+Result<> DecodeReplyStatus(wire::Reader& r);
+
+// One container's exit on disk: "1 <code> <signal> <oom 0|1> <finished_at>\n".
+std::string ExitToText(const Exit& exit);
+Result<Exit> ExitFromText(std::string_view text);
+
+// ^[a-z0-9]{1,64}$: container, sandbox and exec ids, which become file names.
+bool IsPlainId(std::string_view id);
+// Not empty, relative, no empty, "." or ".." element, no NUL, at most kMaxText bytes.
+bool IsPlainRelativePath(std::string_view path);
+
+}  // namespace berth::monitor
