@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// An open directory, and everything below it by openat2(2): the only way Berth reaches a file by name.
-// Owned by one object; any thread may use a const DirFd. Errors carry errno and the relative name.
+// An open directory, and everything below it by openat2(2): the only way Berth reaches a file by
+// name. Owned by one object; any thread may use a const DirFd. Errors carry errno and the relative
+// name.
 #pragma once
 
 #include <sys/stat.h>
@@ -15,9 +16,11 @@
 namespace berth::os {
 
 enum class Resolve {
-  // Berth's own trees: stay below, no symlink, no magic link, no mount crossing is needed (RESOLVE_BENEATH|NO_SYMLINKS).
+  // Berth's own trees: stay below, no symlink, no magic link, no mount crossing is needed
+  // (RESOLVE_BENEATH|NO_SYMLINKS).
   kOwn,
-  // A tree that belongs to an image or a container: `rel` is seen as from inside it (RESOLVE_IN_ROOT|NO_MAGICLINKS).
+  // A tree that belongs to an image or a container: `rel` is seen as from inside it
+  // (RESOLVE_IN_ROOT|NO_MAGICLINKS).
   kInRoot,
 };
 
@@ -31,7 +34,8 @@ class DirFd {
   DirFd() = default;
   explicit DirFd(Fd fd) : fd_(std::move(fd)) {}
 
-  // An absolute path that the operator configured; symlinks are followed. Nothing else may be opened by path.
+  // An absolute path that the operator configured; symlinks are followed. Nothing else may be
+  // opened by path.
   static Result<DirFd> OpenTrusted(const std::string& path);
   // The same, making what is missing of it with `mode` (like mkdir -p).
   static Result<DirFd> MakeTrusted(const std::string& path, mode_t mode);
@@ -55,18 +59,22 @@ class DirFd {
 
   // Unlinks a file; not there is success.
   Result<> RemoveFile(std::string_view rel) const;
-  // Removes a directory tree without following links or entering other mounts; not there is success.
+  // Removes a directory tree without following links or entering other mounts; not there is
+  // success.
   Result<> RemoveTree(std::string_view rel) const;
   // renameat2(2) below this directory; with `replace` false an existing target is AlreadyExists.
   Result<> Rename(std::string_view from, std::string_view to, bool replace) const;
-  // Names in the directory itself, without "." and "..", in no order; ResourceExhausted above `limit`.
+  // Names in the directory itself, without "." and "..", in no order; ResourceExhausted above
+  // `limit`.
   Result<std::vector<std::string>> List(size_t limit = 1'000'000) const;
 
-  // The whole of a regular file; FailedPrecondition if it is anything else, ResourceExhausted above `limit` bytes.
-  // Opens O_PATH first, checks the type, then reopens O_NONBLOCK: a FIFO or device cannot make it wait.
+  // The whole of a regular file; FailedPrecondition if it is anything else, ResourceExhausted above
+  // `limit` bytes. Opens O_PATH first, checks the type, then reopens O_NONBLOCK: a FIFO or device
+  // cannot make it wait.
   Result<std::string> ReadFile(std::string_view rel, size_t limit,
                                Resolve resolve = Resolve::kOwn) const;
-  // Writes rel's content so that a reader sees the old or the new whole: temporary name, then rename.
+  // Writes rel's content so that a reader sees the old or the new whole: temporary name, then
+  // rename.
   Result<> WriteFile(std::string_view rel, std::string_view bytes, mode_t mode,
                      Durability durability = Durability::kNone) const;
   Result<> Sync() const;
@@ -80,7 +88,8 @@ Result<std::string> ReadAll(int fd, size_t limit);
 // Writes everything, going on after short writes and EINTR.
 Result<> WriteAll(int fd, std::string_view bytes);
 
-// A directory of its own under $TMPDIR, removed with all it holds at the end. For tests and command-line tools.
+// A directory of its own under $TMPDIR, removed with all it holds at the end. For tests and
+// command-line tools.
 class TempDir {
  public:
   static Result<TempDir> Make();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One epoll(7) loop: readable fds, timers on CLOCK_BOOTTIME, and functions posted by other threads.
-// Owned by the program's main object. Run, Watch, Unwatch, After, Cancel on the loop's thread; Post, Stop on any.
+// Owned by the program's main object. Run, Watch, Unwatch, After, Cancel on the loop's thread;
+// Post, Stop on any.
 #pragma once
 
 #include <sys/epoll.h>
@@ -29,7 +30,8 @@ class EventLoop {
   EventLoop& operator=(const EventLoop&) = delete;
   ~EventLoop();
 
-  // Calls back with epoll events (EPOLLIN, EPOLLHUP ...) until Unwatch. Does not own fd. A callback may unwatch any fd.
+  // Calls back with epoll events (EPOLLIN, EPOLLHUP ...) until Unwatch. Does not own fd. A callback
+  // may unwatch any fd.
   Result<> Watch(int fd, uint32_t events, Callback callback);
   Result<> Rewatch(int fd, uint32_t events);
   void Unwatch(int fd);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one owner of a file descriptor: move-only, closes in its destructor and when something else is moved into it.
-// Every fd of Berth is close-on-exec from birth. Owned by one object; moving between threads is fine.
+// The one owner of a file descriptor: move-only, closes in its destructor and when something else
+// is moved into it. Every fd of Berth is close-on-exec from birth. Owned by one object; moving
+// between threads is fine.
 #pragma once
 
 #include <unistd.h>
@@ -30,7 +31,8 @@ class Fd {
   explicit operator bool() const { return valid(); }
   [[nodiscard]] int Release() { return std::exchange(fd_, -1); }
   void Reset(int fd = -1) {
-    // Linux closes the fd even when close(2) reports an error; retrying would close somebody else's.
+    // Linux closes the fd even when close(2) reports an error; retrying would close somebody
+    // else's.
     if (fd_ >= 0) ::close(fd_);
     fd_ = fd;
   }
@@ -48,7 +50,8 @@ struct Pipe {
 // pipe2(2) with O_CLOEXEC and `flags` (O_NONBLOCK).
 Result<Pipe> MakePipe(int flags = 0);
 
-// An anonymous file in memory with the bytes in it, at offset 0 (memfd_create(2)); sealed against change if `seal`.
+// An anonymous file in memory with the bytes in it, at offset 0 (memfd_create(2)); sealed against
+// change if `seal`.
 Result<Fd> MakeMemFile(const char* name, std::string_view bytes, bool seal = true);
 
 Result<> SetNonBlocking(int fd, bool on);

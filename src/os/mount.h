@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mounts as objects, through the mount API (fsopen(2), open_tree(2), mount_setattr(2), move_mount(2)); Linux >= 5.14.
-// A Mount is detached and vanishes with its fd; an AttachedMount unmounts (MNT_DETACH) what it attached. Any one thread.
+// Mounts as objects, through the mount API (fsopen(2), open_tree(2), mount_setattr(2),
+// move_mount(2)); Linux >= 5.14. A Mount is detached and vanishes with its fd; an AttachedMount
+// unmounts (MNT_DETACH) what it attached. Any one thread.
 #pragma once
 
 #include <cstdint>
@@ -30,10 +31,11 @@ class Mount {
  public:
   Mount() = default;
   explicit Mount(Fd fd) : fd_(std::move(fd)) {}
-  // lowerdir+ by fd path where the kernel has it (6.8), else the option string; the kernel's own words (fsconfig
-  // log) are in the error.
+  // lowerdir+ by fd path where the kernel has it (6.8), else the option string; the kernel's own
+  // words (fsconfig log) are in the error.
   static Result<Mount> Overlay(const OverlayOptions& options, MountAttributes attributes = 0);
-  static Result<Mount> Tmpfs(std::string_view size, std::string_view mode, MountAttributes attributes);
+  static Result<Mount> Tmpfs(std::string_view size, std::string_view mode,
+                             MountAttributes attributes);
   // A detached copy of what is at `path`'s fd (open_tree OPEN_TREE_CLONE), recursive or not.
   static Result<Mount> CloneTree(int path_fd, bool recursive);
 
@@ -69,8 +71,8 @@ class AttachedMount {
   std::string name_;
 };
 
-// Makes `path` (trusted, absolute) a mount point of its own with private propagation, if it is not one already:
-// berthd's run directory. Mounts made below it never reach another namespace.
+// Makes `path` (trusted, absolute) a mount point of its own with private propagation, if it is not
+// one already: berthd's run directory. Mounts made below it never reach another namespace.
 Result<> MakePrivateMountPoint(const std::string& path);
 // Undo of MakePrivateMountPoint; not a mount point is success.
 Result<> RemoveMountPoint(const std::string& path);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Network namespaces that outlive the process: pinned by a bind mount of their nsfs file, where `ip netns` looks.
-// The pin belongs to a record, not to an object: Create's caller registers Remove as the undo. Any thread.
+// Network namespaces that outlive the process: pinned by a bind mount of their nsfs file, where `ip
+// netns` looks. The pin belongs to a record, not to an object: Create's caller registers Remove as
+// the undo. Any thread.
 #pragma once
 
 #include <functional>
@@ -17,12 +18,12 @@ namespace berth::os {
 
 class NetNsPins {
  public:
-  // `path` is a directory such as /run/netns; it is made (0755) and made a shared mount point if it is not one yet,
-  // as `ip netns` does.
+  // `path` is a directory such as /run/netns; it is made (0755) and made a shared mount point if it
+  // is not one yet, as `ip netns` does.
   static Result<NetNsPins> Open(const std::string& path);
 
-  // A new namespace pinned at path/name. A helper thread unshares, runs `setup` inside (bring up lo, sysctls) and
-  // pins; when setup fails nothing remains. AlreadyExists if the name is taken.
+  // A new namespace pinned at path/name. A helper thread unshares, runs `setup` inside (bring up
+  // lo, sysctls) and pins; when setup fails nothing remains. AlreadyExists if the name is taken.
   Result<> Create(std::string_view name, const std::function<Result<>()>& setup) const;
   // Unmounts and removes the file; not there is success.
   Result<> Remove(std::string_view name) const;
@@ -38,14 +39,16 @@ class NetNsPins {
   DirFd dir_;
 };
 
-// Runs `work` on a helper thread that has entered the network namespace (setns(2)), and waits for it.
+// Runs `work` on a helper thread that has entered the network namespace (setns(2)), and waits for
+// it.
 Result<> RunInNetNs(int netns_fd, const std::function<Result<>()>& work);
 
 // Brings the interface "lo" of the current network namespace up (SIOCSIFFLAGS).
 Result<> BringLoopbackUp();
 
-// Writes /proc/sys/<key with dots or slashes> of the current namespaces, through a private look at procfs;
-// the key is checked ([a-z0-9_./-], no ".."), the value may hold no newline. InvalidArgument otherwise.
+// Writes /proc/sys/<key with dots or slashes> of the current namespaces, through a private look at
+// procfs; the key is checked ([a-z0-9_./-], no ".."), the value may hold no newline.
+// InvalidArgument otherwise.
 Result<> WriteSysctl(std::string_view key, std::string_view value);
 
 }  // namespace berth::os

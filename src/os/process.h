@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A child process held by pidfd, and the one spawn function (posix_spawn(3): safe in a threaded program, no fork).
-// A Process is owned by whoever started it; its destructor kills and reaps unless Detach was called. Any one thread.
+// A child process held by pidfd, and the one spawn function (posix_spawn(3): safe in a threaded
+// program, no fork). A Process is owned by whoever started it; its destructor kills and reaps
+// unless Detach was called. Any one thread.
 #pragma once
 
 #include <chrono>
@@ -29,7 +30,8 @@ class Process {
   Process& operator=(Process&& other) noexcept;
   ~Process();
 
-  // A process that is not our child (found again after a restart): may be signalled and waited for by poll, not reaped.
+  // A process that is not our child (found again after a restart): may be signalled and waited for
+  // by poll, not reaped.
   static Result<Fd> OpenPidFd(pid_t pid);
 
   pid_t pid() const { return pid_; }
@@ -38,7 +40,8 @@ class Process {
 
   // pidfd_send_signal(2); a process that is gone is success.
   Result<> Kill(int signal) const;
-  // Waits for the end and reaps (waitid P_PIDFD). Without a value: still running when the time is over.
+  // Waits for the end and reaps (waitid P_PIDFD). Without a value: still running when the time is
+  // over.
   Result<std::optional<ExitStatus>> Wait(std::chrono::nanoseconds timeout);
   Result<ExitStatus> Wait();
   // Lets it outlive this object; it must be reaped by somebody else. Returns the pidfd.
@@ -62,12 +65,13 @@ struct SpawnOptions {
   std::vector<FdMapping> fds;
   bool new_session = false;
 };
-// Signals are unblocked and at their defaults in the child. NotFound or PermissionDenied for the executable.
+// Signals are unblocked and at their defaults in the child. NotFound or PermissionDenied for the
+// executable.
 Result<Process> Spawn(const SpawnOptions& options);
 
 struct RunOptions {
-  SpawnOptions spawn;              // fds 0, 1, 2 are taken by Run
-  std::string input;               // given on stdin
+  SpawnOptions spawn;  // fds 0, 1, 2 are taken by Run
+  std::string input;   // given on stdin
   std::chrono::nanoseconds timeout = std::chrono::seconds(60);
   size_t output_limit = 1U << 20;  // bytes kept of stdout
   size_t error_limit = 64U << 10;  // bytes kept of stderr; the rest is drained and dropped
@@ -77,8 +81,9 @@ struct RunOutput {
   std::string out;
   std::string err;
 };
-// Runs a program to its end. DeadlineExceeded after the time (its process group is killed and reaped);
-// ResourceExhausted if stdout exceeds its limit. Does not wait for grandchildren that keep a pipe open.
+// Runs a program to its end. DeadlineExceeded after the time (its process group is killed and
+// reaped); ResourceExhausted if stdout exceeds its limit. Does not wait for grandchildren that keep
+// a pipe open.
 Result<RunOutput> Run(const RunOptions& options);
 
 }  // namespace berth::os
