@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "image/fetch/registry.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/strings.h"
+#include "oci/json.h"
+
+namespace berth::image::fetch {
+
+namespace {
+
+std::string ManifestAccept() {
+  return StrCat(oci::kOciIndexType, ", ", oci::kDockerIndexType, ", ", oci::kOciManifestType, ", ",
+                oci::kDockerManifestType);
+}
+
+// {"errors":[{"code":"MANIFEST_UNKNOWN","message":"..."}]}; "" for anything else.
+std::string ErrorText(const std::string& body) {
+  const oci::JsonLimits limits{.max_bytes = kMaxErrorBody,
+                               .max_depth = 16,
+                               .max_values = 4096,
+                               .duplicate_keys = oci::DuplicateKeys::kLastWins};
+  if (!oci::CheckJson(body, limits, "error answer")) return "";
+  const auto json = nlohmann::json::parse(body, nullptr, false);
+  if (!json.is_object() || !json.contains("errors") || !json["errors"].is_array()) return "";
+  std::string text;
+  for (const auto& error : json["errors"]) {
+    if (!error.is_object() || text.size() > 512) break;
+    for (const char* key : {"code", "message"}) {
+      if (!error.contains(key) || !error[key].is_string()) continue;
+      text += StrCat(": ", CleanText(error[key].get_ref<const std::string&>().substr(0, 256)));
+    }
+  }
+  return text;
+}
+
+bool IsRedirect(long status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+Result<Endpoint> MakeEndpoint(const RegistryEndpoint& config, const ResolveRequest& request,
+                              const std::string& system_ca) {
+  const std::string text = StrCat(config.scheme, "://", config.host, config.path);
+  const Url base = TRY(Url::Parse(text), StrCat("registry ", Quote(config.host)));
+  TlsSettings elsewhere{false, system_ca + "\n" + config.ca_pem, "", ""};
+  TlsSettings own{config.skip_verify, elsewhere.ca_pem, config.client_cert_pem,
+                  config.client_key_pem};
+  const auto connect =
+      config.dial_timeout.count() > 0 ? config.dial_timeout : request.connect_timeout;
+  return Endpoint{
+      config, base, std::move(own), std::move(elsewhere), connect, request.stall_timeout};
+}
+
+}  // namespace
+
+Error StatusError(std::string_view what, const HttpResponse& response) {
+  const long status = response.status;
+  const std::string text = StrCat(what, ": HTTP status ", status, ErrorText(response.body));
+  if (status == 401) return Error(Code::kUnauthenticated, text);
+  if (status == 403) return Error(Code::kPermissionDenied, text);
+  if (status == 404) return Error(Code::kNotFound, text);
+  if (status == 408 || status == 429 || status >= 500) {
+    return Error(Code::kUnavailable, StrCat(kUnavailablePrefix, text));
+  }
+  return Error(Code::kUnknown, text);
+}
+
+Result<Url> CheckRedirect(const Url& server, const Url& from, std::string_view location) {
+  auto resolved = from.Resolve(location);
+  if (!resolved) {
+    return Error(Code::kFailedPrecondition,
+                 StrCat(from.Shown(), ": redirect to something that is no http or https URL"));
+  }
+  if (!resolved->https() && (from.https() || server.https())) {
+    return Error(Code::kFailedPrecondition,
+                 StrCat(from.Shown(), ": redirect from https to http refused"));
+  }
+  if (resolved->IsInternal() && !server.IsInternal()) {
+    return Error(Code::kFailedPrecondition,
+                 StrCat(from.Shown(), ": redirect to a local address refused"));
+  }
+  return resolved;
+}
+
+Result<std::unique_ptr<RegistryContent>> RegistryContent::Make(const ResolveRequest& request,
+                                                               Credentials credentials,
+                                                               std::string system_ca) {
+  auto reference = TRY(oci::Reference::Parse(request.reference));
+  auto wipe = [&](auto result) {
+    Wipe(credentials);
+    return result;
+  };
+  if (auto unpacked = UnpackAuth(credentials); !unpacked) {
+    return wipe(Result<std::unique_ptr<RegistryContent>>(std::move(unpacked.error())));
+  }
+  std::unique_ptr<RegistryContent> content(new RegistryContent(std::move(reference)));
+  for (const RegistryEndpoint& config : request.endpoints) {
+    auto endpoint = MakeEndpoint(config, request, system_ca);
+    if (!endpoint) {
+      return wipe(Result<std::unique_ptr<RegistryContent>>(std::move(endpoint.error())));
+    }
+    auto server = std::make_unique<Server>(Server{std::move(*endpoint), nullptr});
+    const bool theirs = CredentialsAreFor(credentials, config, content->reference_);
+    server->authorizer = std::make_unique<Authorizer>(content->http_, server->endpoint,
+                                                      theirs ? credentials : Credentials{},
+                                                      content->reference_.path());
+    content->servers_.push_back(std::move(server));
+  }
+  return wipe(Result<std::unique_ptr<RegistryContent>>(std::move(content)));
+}
+
+Result<Url> RegistryContent::FirstUrl(const Server& server, const std::string& path) const {
+  const RegistryEndpoint& config = server.endpoint.config;
+  // A mirror of several registries learns which one is meant, as containerd tells it.
+  const std::string which =
+      config.host == reference_.RegistryHost() ? "" : StrCat("?ns=", reference_.domain());
+  return Url::Parse(StrCat(config.scheme, "://", config.host, config.path, "/", reference_.path(),
+                           "/", path, which));
+}
+
+Result<HttpResponse> RegistryContent::Ask(Server& server, const Want& want) {
+  const Endpoint& endpoint = server.endpoint;
+  Url url = TRY(FirstUrl(server, want.path));
+  int challenges = 0;
+  for (int redirects = 0; redirects <= kMaxRedirects;) {
+    const bool at_home = url.SameOrigin(endpoint.base);
+    std::string authorization;
+    HttpRequest request{.url = url,
+                        .headers = {},
+                        .tls = &endpoint.TlsFor(url),
+                        .connect_timeout = endpoint.connect_timeout,
+                        .stall_timeout = endpoint.stall_timeout,
+                        .body_limit = want.body_limit,
+                        .sink = want.sink};
+    if (!want.accept.empty()) request.headers.push_back("Accept: " + want.accept);
+    if (at_home) {
+      for (const auto& [name, value] : endpoint.config.headers) {
+        request.headers.push_back(StrCat(name, ": ", value));
+      }
+      authorization = server.authorizer->Header();
+      if (!authorization.empty()) request.headers.push_back(authorization);
+    }
+    HttpResponse response = TRY(http_.Get(request));
+    if (response.status == 401 && at_home && challenges < kMaxChallenges) {
+      ++challenges;
+      if (TRY(server.authorizer->Answer(authorization, response))) continue;
+    }
+    if (!IsRedirect(response.status)) return response;
+    url = TRY(CheckRedirect(endpoint.base, url, response.Header("location")));
+    ++redirects;
+  }
+  return Error(Code::kUnavailable, StrCat(kUnavailablePrefix, endpoint.base.Shown(), ": more than ",
+                                          kMaxRedirects, " redirects"));
+}
+
+Result<> RegistryContent::AskInTurn(bool by_digest, const Visit& visit,
+                                    const std::function<bool()>& retry) {
+  std::optional<Error> failure;
+  const size_t first = preferred_;
+  for (size_t i = 0; i < servers_.size(); ++i) {
+    // The preferred one, then the rest in the operator's order.
+    const size_t at = i == 0 ? first : i <= first ? i - 1 : i;
+    Server& server = *servers_[at];
+    const RegistryEndpoint& config = server.endpoint.config;
+    if (by_digest ? !config.pull : !config.resolve) continue;
+    auto done = visit(server);
+    if (done) {
+      preferred_ = at;
+      return Ok();
+    }
+    if (!failure || config.origin) failure = std::move(done.error());
+    if (!retry()) break;
+  }
+  if (failure) return std::move(*failure);
+  return Error(Code::kFailedPrecondition,
+               StrCat("registry ", reference_.domain(), ": no server is configured for this"));
+}
+
+Result<Document> RegistryContent::GetDocument(Server& server, const std::string& name) {
+  const Want want{StrCat("manifests/", name), ManifestAccept(), oci::kMaxManifestBytes, {}};
+  HttpResponse response = TRY(Ask(server, want), StrCat("manifest ", name));
+  if (response.status != 200) {
+    const std::string unknown = response.status == 404 ? ": manifest unknown" : "";
+    return StatusError(StrCat("manifest ", reference_.Name(), " ", name, unknown), response);
+  }
+  Document document{std::move(response.body), response.Header("content-type"), Sha256::Of("")};
+  document.digest = Sha256::Of(document.bytes);
+  const std::string claimed = response.Header("docker-content-digest");
+  if (!claimed.empty() && claimed.starts_with("sha256:") && claimed != document.digest.str()) {
+    return Error(Code::kDataLoss, StrCat("manifest ", name, ": digest is ", document.digest.str(),
+                                         " where the registry says ", Quote(claimed, 128)));
+  }
+  return document;
+}
+
+Result<Document> RegistryContent::GetRoot() {
+  std::optional<Document> found;
+  const auto& digest = reference_.digest();
+  auto visit = [&](Server& server) -> Result<> {
+    Document document = TRY(GetDocument(server, reference_.ManifestName()));
+    if (digest && document.digest != *digest) {
+      return Error(Code::kDataLoss,
+                   StrCat("manifest ", digest->str(), ": wrong content, its digest is ",
+                          document.digest.str()));
+    }
+    found = std::move(document);
+    return Ok();
+  };
+  TRY(AskInTurn(digest.has_value(), visit, [] { return true; }));
+  return std::move(*found);
+}
+
+Result<Document> RegistryContent::GetManifest(const oci::Descriptor& descriptor) {
+  std::optional<Document> found;
+  auto visit = [&](Server& server) -> Result<> {
+    Document document = TRY(GetDocument(server, descriptor.digest.ToString()));
+    Verifier verifier(descriptor);
+    TRY(verifier.Update(document.bytes), "manifest");
+    TRY(verifier.Finish(), "manifest");
+    found = std::move(document);
+    return Ok();
+  };
+  TRY(AskInTurn(true, visit, [] { return true; }));
+  return std::move(*found);
+}
+
+Result<std::string> RegistryContent::GetBlob(const oci::Descriptor& descriptor, size_t limit) {
+  if (descriptor.size > static_cast<int64_t>(limit)) {
+    return Error(Code::kResourceExhausted, StrCat("blob ", descriptor.digest.str(), ": ",
+                                                  descriptor.size, " bytes are more than ", limit));
+  }
+  std::string bytes;
+  auto visit = [&](Server& server) -> Result<> {
+    bytes.clear();
+    Verifier verifier(descriptor);
+    const Want want{StrCat("blobs/", descriptor.digest.str()), "", 0,
+                    [&](std::string_view part) -> Result<> {
+                      TRY(verifier.Update(part));
+                      bytes += part;
+                      return Ok();
+                    }};
+    const HttpResponse response = TRY(Ask(server, want), StrCat("blob ", descriptor.digest.str()));
+    if (response.status != 200) {
+      return StatusError(StrCat("blob ", descriptor.digest.str()), response);
+    }
+    return verifier.Finish();
+  };
+  TRY(AskInTurn(true, visit, [] { return true; }));
+  return bytes;
+}
+
+Result<> RegistryContent::StreamBlob(const oci::Descriptor& descriptor, const BodySink& sink) {
+  uint64_t written = 0;
+  auto visit = [&](Server& server) -> Result<> {
+    Verifier verifier(descriptor);
+    const Want want{StrCat("blobs/", descriptor.digest.str()), "", 0,
+                    [&](std::string_view part) -> Result<> {
+                      TRY(verifier.Update(part));
+                      written += part.size();
+                      return sink(part);
+                    }};
+    const HttpResponse response = TRY(Ask(server, want), StrCat("blob ", descriptor.digest.str()));
+    if (response.status != 200) {
+      return StatusError(StrCat("blob ", descriptor.digest.str()), response);
+    }
+    return verifier.Finish();
+  };
+  // What the sink has seen cannot be taken back: only a server that sent nothing has a successor.
+  return AskInTurn(true, visit, [&] { return written == 0; });
+}
+
+}  // namespace berth::image::fetch

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// A repository as seen through its servers, mirrors first: manifests and blobs by the distribution
+// protocol. Owned by the session of one pull; any thread.
+// https://github.com/opencontainers/distribution-spec v1.1.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "image/fetch/authorizer.h"
+#include "image/fetch/content.h"
+#include "image/fetch_protocol.h"
+
+namespace berth::image::fetch {
+
+class RegistryContent final : public Content {
+ public:
+  static constexpr int kMaxRedirects = 10;
+  static constexpr int kMaxChallenges = 2;  // per request: one for an old token, one for a new one
+
+  // `system_ca` is the system's bundle (PEM). Takes the credentials; each server gets them only if
+  // they are its own.
+  static Result<std::unique_ptr<RegistryContent>> Make(const ResolveRequest& request,
+                                                       Credentials credentials,
+                                                       std::string system_ca);
+
+  // What the reference names, from the first server that has it. Its digest was checked against the
+  // reference and the server's own Docker-Content-Digest.
+  Result<Document> GetRoot();
+
+  Result<Document> GetManifest(const oci::Descriptor& descriptor) override;
+  Result<std::string> GetBlob(const oci::Descriptor& descriptor, size_t limit) override;
+  Result<> StreamBlob(const oci::Descriptor& descriptor, const BodySink& sink) override;
+
+ private:
+  struct Server {
+    Endpoint endpoint;
+    std::unique_ptr<Authorizer> authorizer;
+  };
+  struct Want {
+    std::string path;  // "manifests/latest", below the repository
+    std::string accept;
+    size_t body_limit = 0;
+    BodySink sink;
+  };
+  using Visit = std::function<Result<>(Server&)>;
+
+  RegistryContent(oci::Reference reference) : reference_(std::move(reference)) {}
+  // Asks the servers in turn until one succeeds; the one that succeeded last is the first next
+  // time. The error is the registry's own when it was asked. `retry` says whether the next may be
+  // tried.
+  Result<> AskInTurn(bool by_digest, const Visit& visit, const std::function<bool()>& retry);
+  // One request to one server: its challenges answered, its redirects followed.
+  Result<HttpResponse> Ask(Server& server, const Want& want);
+  Result<Url> FirstUrl(const Server& server, const std::string& path) const;
+  Result<Document> GetDocument(Server& server, const std::string& name);
+
+  const oci::Reference reference_;
+  HttpClient http_;
+  std::vector<std::unique_ptr<Server>> servers_;
+  std::atomic<size_t> preferred_{0};
+};
+
+// Where a redirect may lead: never from https to http, nor to a loopback or link-local address from
+// elsewhere.
+Result<Url> CheckRedirect(const Url& server, const Url& from, std::string_view location);
+// The error for a status that is no success; quotes the registry's own error codes. `what` begins
+// the message.
+Error StatusError(std::string_view what, const HttpResponse& response);
+
+}  // namespace berth::image::fetch
