@@ -46,9 +46,18 @@ TEST(ErrorTest, CloneIsIndependent) {
 TEST(RollbackTest, RunsAllNewestFirstEvenWhenOneFails) {
   std::string order;
   Rollback undo;
-  undo.Add("a", [&]() -> Result<> { order += 'a'; return Ok(); });
-  undo.Add("b", [&]() -> Result<> { order += 'b'; return Error(Code::kInternal, "busy"); });
-  undo.Add("c", [&]() -> Result<> { order += 'c'; return Ok(); });
+  undo.Add("a", [&]() -> Result<> {
+    order += 'a';
+    return Ok();
+  });
+  undo.Add("b", [&]() -> Result<> {
+    order += 'b';
+    return Error(Code::kInternal, "busy");
+  });
+  undo.Add("c", [&]() -> Result<> {
+    order += 'c';
+    return Ok();
+  });
   auto failures = undo.Run();
   EXPECT_EQ(order, "cba");
   ASSERT_EQ(failures.size(), 1U);
@@ -59,10 +68,20 @@ TEST(RollbackTest, RunsAllNewestFirstEvenWhenOneFails) {
 
 TEST(RollbackTest, ScopeEndRunsUnlessCommitted) {
   int runs = 0;
-  auto step = [&]() -> Result<> { ++runs; return Ok(); };
-  { Rollback undo; undo.Add("x", step); }
+  auto step = [&]() -> Result<> {
+    ++runs;
+    return Ok();
+  };
+  {
+    Rollback undo;
+    undo.Add("x", step);
+  }
   EXPECT_EQ(runs, 1);
-  { Rollback undo; undo.Add("x", step); undo.Commit(); }
+  {
+    Rollback undo;
+    undo.Add("x", step);
+    undo.Commit();
+  }
   EXPECT_EQ(runs, 1);
 }
 
@@ -105,7 +124,9 @@ TEST(GuardedTest, WaitSeesAChangeOfAnotherThread) {
   value.Wait(locked, [](int v) { return v == 5; });
   EXPECT_EQ(*locked, 5);
   EXPECT_FALSE(value.WaitFor(locked, std::chrono::milliseconds(1), [](int v) { return v == 6; }));
-  { auto moved = std::move(locked); }
+  {
+    auto moved = std::move(locked);
+  }
   writer.join();
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time as a dependency, so that tests decide it. Timers use Monotonic; only what is shown to people uses Wall.
-// Not owned by its users; any thread.
+// Time as a dependency, so that tests decide it. Timers use Monotonic; only what is shown to people
+// uses Wall. Not owned by its users; any thread.
 #pragma once
 
 #include <atomic>

@@ -18,11 +18,10 @@ struct Error::Box {
 
 std::string_view CodeName(Code code) {
   static constexpr std::array<std::string_view, 17> kNames = {
-      "Ok",               "Cancelled",        "Unknown",           "InvalidArgument",
-      "DeadlineExceeded", "NotFound",         "AlreadyExists",     "PermissionDenied",
-      "ResourceExhausted", "FailedPrecondition", "Aborted",        "OutOfRange",
-      "Unimplemented",    "Internal",         "Unavailable",       "DataLoss",
-      "Unauthenticated"};
+      "Ok",       "Cancelled",      "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+      "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+      "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+      "DataLoss", "Unauthenticated"};
   auto i = static_cast<size_t>(code);
   return i < kNames.size() ? kNames[i] : "Unknown";
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What went wrong: a gRPC status code, errno where the kernel said it, and a message that reads outermost first.
-// Move-only and 8 bytes (boxed), so that Result<Fd> stays small. Any thread; no exceptions.
+// What went wrong: a gRPC status code, errno where the kernel said it, and a message that reads
+// outermost first. Move-only and 8 bytes (boxed), so that Result<Fd> stays small. Any thread; no
+// exceptions.
 #pragma once
 
 #include <cerrno>
@@ -10,7 +11,8 @@
 
 namespace berth {
 
-// The numbers are gRPC's (https://grpc.io/docs/guides/status-codes), so the edge converts by a cast.
+// The numbers are gRPC's (https://grpc.io/docs/guides/status-codes), so the edge converts by a
+// cast.
 enum class Code : int {
   kOk = 0,
   kCancelled = 1,
@@ -64,9 +66,10 @@ class [[nodiscard]] Error {
   std::unique_ptr<Box> box_;
 };
 
-// An error for the errno value `err`: the code follows from it (ENOENT -> NotFound, EEXIST -> AlreadyExists,
-// EACCES and EPERM -> PermissionDenied, no space, fds, processes or memory -> ResourceExhausted,
-// ETIMEDOUT -> DeadlineExceeded, anything else Internal); the message is "what: <text of errno>".
+// An error for the errno value `err`: the code follows from it (ENOENT -> NotFound, EEXIST ->
+// AlreadyExists, EACCES and EPERM -> PermissionDenied, no space, fds, processes or memory ->
+// ResourceExhausted, ETIMEDOUT -> DeadlineExceeded, anything else Internal); the message is "what:
+// <text of errno>".
 Error ErrnoError(std::string_view what, int err = errno, const char* file = __builtin_FILE(),
                  int line = __builtin_LINE());
 

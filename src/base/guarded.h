@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Guarded<T>: data and its mutex in one type; there is no access without the lock.
-// Owned by whoever shares the data; any thread. Never hold one across I/O, spawn or a call into another module.
+// Owned by whoever shares the data; any thread. Never hold one across I/O, spawn or a call into
+// another module.
 #pragma once
 
 #include <chrono>

@@ -22,7 +22,8 @@ void WriteToStderr(LogLevel level, std::string_view line) {
   text += ": ";
   for (char c : line) text += (static_cast<unsigned char>(c) < 0x20) ? ' ' : c;
   text += '\n';
-  // One write per line keeps lines of several processes whole; a failing stderr has nowhere to be reported.
+  // One write per line keeps lines of several processes whole; a failing stderr has nowhere to be
+  // reported.
   [[maybe_unused]] ssize_t n = ::write(STDERR_FILENO, text.data(), text.size());
 }
 }  // namespace

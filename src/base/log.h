@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log lines for the operator. The sink is set once at the start of the program (spdlog in berthd, write(2) elsewhere).
-// Any thread. Log an error or return it, never both.
+// Log lines for the operator. The sink is set once at the start of the program (spdlog in berthd,
+// write(2) elsewhere). Any thread. Log an error or return it, never both.
 #pragma once
 
 #include <string_view>
@@ -15,7 +15,8 @@ class LogSink {
   virtual void Write(LogLevel level, std::string_view line) = 0;
 };
 
-// Not owned; must outlive every use. nullptr restores the default: lines of level Info and above to stderr.
+// Not owned; must outlive every use. nullptr restores the default: lines of level Info and above to
+// stderr.
 void SetLogSink(LogSink* sink);
 
 void Log(LogLevel level, std::string_view line);

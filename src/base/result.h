@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Result<T>: a value or an Error; the only way a function of Berth fails. TRY propagates it, with context if given.
-// Based on tl::expected, so that std::expected can replace it. Any thread; no exceptions.
+// Result<T>: a value or an Error; the only way a function of Berth fails. TRY propagates it, with
+// context if given. Based on tl::expected, so that std::expected can replace it. Any thread; no
+// exceptions.
 #pragma once
 
 #include <string_view>
@@ -51,11 +52,13 @@ T TakeValue(Result<T>& r) {
 
 #define BERTH_CONCAT_(a, b) a##b
 #define BERTH_CONCAT(a, b) BERTH_CONCAT_(a, b)
-#define BERTH_TRY_(name, expr, ...)                                        \
-  __extension__({                                                          \
-    auto name = (expr);                                                    \
+#define BERTH_TRY_(name, expr, ...)                                                  \
+  __extension__({                                                                    \
+    auto name = (expr);                                                              \
     if (!name) return ::berth::internal::TakeError(name __VA_OPT__(, ) __VA_ARGS__); \
-    ::berth::internal::TakeValue(name);                                    \
+    ::berth::internal::TakeValue(name);                                              \
   })
-// Fd log = TRY(OpenAt(dir, name)); or TRY(OpenAt(dir, name), "open log"): the value, or return the error (wrapped).
-#define TRY(expr, ...) BERTH_TRY_(BERTH_CONCAT(berth_try_, __COUNTER__), expr __VA_OPT__(, ) __VA_ARGS__)
+// Fd log = TRY(OpenAt(dir, name)); or TRY(OpenAt(dir, name), "open log"): the value, or return the
+// error (wrapped).
+#define TRY(expr, ...) \
+  BERTH_TRY_(BERTH_CONCAT(berth_try_, __COUNTER__), expr __VA_OPT__(, ) __VA_ARGS__)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text helpers that need neither fmt nor iostream, so that the monitor can use them too. Pure; any thread.
+// Text helpers that need neither fmt nor iostream, so that the monitor can use them too. Pure; any
+// thread.
 #pragma once
 
 #include <concepts>
@@ -51,12 +52,15 @@ std::string Join(const std::vector<std::string>& pieces, std::string_view separa
 std::string_view TrimSpace(std::string_view text);
 std::string ToLower(std::string_view text);
 
-// Printable form for logs and errors: control bytes and quotes escaped, cut at `limit` bytes with "...".
+// Printable form for logs and errors: control bytes and quotes escaped, cut at `limit` bytes with
+// "...".
 std::string Quote(std::string_view text, size_t limit = 256);
 
-// 64 lower-case hexadecimal characters of kernel randomness (getrandom(2)): the id of a pod or container.
+// 64 lower-case hexadecimal characters of kernel randomness (getrandom(2)): the id of a pod or
+// container.
 Result<std::string> NewId();
-// The rule for every id that reaches us: ^[a-f0-9]{64}$ (SECURITY: ids are checked before they touch the disk).
+// The rule for every id that reaches us: ^[a-f0-9]{64}$ (SECURITY: ids are checked before they
+// touch the disk).
 bool IsValidId(std::string_view id);
 
 }  // namespace berth

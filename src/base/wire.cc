@@ -45,7 +45,8 @@ Result<std::string> Reader::Text(size_t limit) {
 
 Result<std::vector<std::string>> Reader::Texts(size_t count_limit, size_t limit) {
   uint32_t count = TRY(U32());
-  // Each text takes at least its 4-byte length: a count beyond that is a lie, found before allocating.
+  // Each text takes at least its 4-byte length: a count beyond that is a lie, found before
+  // allocating.
   if (count > count_limit || count > rest_.size() / 4) {
     failed_ = true;
     return Error(Code::kInvalidArgument, StrCat("message has a list of ", count, " texts"));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The byte form of messages between Berth's own processes: little-endian integers and length-prefixed text, nothing else.
-// Writer and Reader are values; one thread. A Reader checks every length against what is left before it allocates.
+// The byte form of messages between Berth's own processes: little-endian integers and
+// length-prefixed text, nothing else. Writer and Reader are values; one thread. A Reader checks
+// every length against what is left before it allocates.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,8 @@ class Writer {
   std::string bytes_;
 };
 
-// Reads in the order of writing. After the first short or impossible field every read fails (InvalidArgument).
+// Reads in the order of writing. After the first short or impossible field every read fails
+// (InvalidArgument).
 class Reader {
  public:
   explicit Reader(std::string_view bytes) : rest_(bytes) {}

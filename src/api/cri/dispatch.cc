@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/cri/dispatch.h"
+
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace berth::api {
+
+grpc::Status ToStatus(const Error& error) {
+  // HTTP/2 trailers carry the text; gRPC peers limit them to 8 KiB in all.
+  constexpr size_t kMessageLimit = 4096;
+  std::string message = error.message();
+  if (message.size() > kMessageLimit) message = message.substr(0, kMessageLimit) + "...";
+  return {static_cast<grpc::StatusCode>(error.code()), message};
+}
+
+std::chrono::nanoseconds DeadlineOf(const grpc::CallbackServerContext& context,
+                                    const Clock& clock) {
+  auto deadline = context.deadline();
+  if (deadline == std::chrono::system_clock::time_point::max()) return {};
+  auto left = deadline - std::chrono::system_clock::now();
+  // An already passed deadline must stay one: zero would mean "none".
+  return std::max<std::chrono::nanoseconds>(clock.Monotonic() + left, std::chrono::nanoseconds(1));
+}
+
+void LogOutcome(const char* rpc, const Result<>& outcome, std::chrono::nanoseconds took) {
+  auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
+  if (outcome) {
+    LogDebug(StrCat(rpc, ": ok in ", ms, " ms"));
+  } else {
+    LogWarn(StrCat(rpc, ": ", CodeName(outcome.error().code()), ": ", outcome.error().message(),
+                   " (", ms, " ms)"));
+  }
+}
+
+void UnaryCall::Run() {
+  auto began = std::chrono::steady_clock::now();
+  Result<> outcome = [&]() -> Result<> {
+    try {
+      return handler_(call_);
+    } catch (const std::exception& e) {
+      return Error(Code::kInternal, StrCat(rpc_, ": unexpected: ", e.what()));
+    }
+  }();
+  LogOutcome(rpc_, outcome, std::chrono::steady_clock::now() - began);
+  Finish(outcome ? grpc::Status::OK : ToStatus(outcome.error()));
+  Unref();
+}
+
+}  // namespace berth::api

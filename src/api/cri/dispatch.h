@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Carries one unary RPC from gRPC's thread to an executor and its outcome back. The only place
+// where an Error becomes a grpc::Status, a cancelled or late client becomes a pod::Call, and a
+// stray exception is caught.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <stop_token>
+
+#include "base/executor.h"
+#include "pod/engine.h"
+
+namespace berth::api {
+
+grpc::Status ToStatus(const Error& error);
+// The client's deadline on our monotonic clock; zero: none.
+std::chrono::nanoseconds DeadlineOf(const grpc::CallbackServerContext& context, const Clock& clock);
+void LogOutcome(const char* rpc, const Result<>& outcome, std::chrono::nanoseconds took);
+
+// gRPC owns it: it deletes itself when the RPC is done and the handler has returned, whichever is
+// later.
+class UnaryCall final : public grpc::ServerUnaryReactor {
+ public:
+  using Handler = std::function<Result<>(const pod::Call&)>;
+
+  static grpc::ServerUnaryReactor* Start(Executor& executor, const char* rpc, pod::Call call,
+                                         Handler handler) {
+    auto* self = new UnaryCall(rpc, std::move(call), std::move(handler));
+    if (Result<> accepted = executor.Submit([self] { self->Run(); }); !accepted) {
+      self->Finish(ToStatus(accepted.error()));
+      self->Unref();
+    }
+    return self;
+  }
+
+  void OnCancel() override { stop_.request_stop(); }
+  void OnDone() override { Unref(); }
+
+ private:
+  UnaryCall(const char* rpc, pod::Call call, Handler handler)
+      : rpc_(rpc), call_(std::move(call)), handler_(std::move(handler)) {
+    call_.cancelled = stop_.get_token();
+  }
+  void Run();
+  void Unref() {
+    if (references_.fetch_sub(1) == 1) delete this;
+  }
+
+  const char* rpc_;
+  std::stop_source stop_;
+  pod::Call call_;
+  Handler handler_;
+  std::atomic<int> references_{2};  // gRPC's and the handler's
+};
+
+}  // namespace berth::api

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// One function per CRI call, each in the file of its name: validate, call, translate. Blocking; on
+// an executor's thread. No state of their own. Errors carry the gRPC code that the client will see.
+#pragma once
+
+#include "api/cri/services.h"
+#include "base/result.h"
+#include "cri.pb.h"
+
+namespace berth::api {
+
+namespace v1 = ::runtime::v1;
+
+#define BERTH_CRI_HANDLER(Rpc)                                                             \
+  Result<> Rpc(Services& services, const pod::Call& call, const v1::Rpc##Request& request, \
+               v1::Rpc##Response* response)
+
+BERTH_CRI_HANDLER(Version);
+BERTH_CRI_HANDLER(Status);
+BERTH_CRI_HANDLER(RuntimeConfig);
+BERTH_CRI_HANDLER(UpdateRuntimeConfig);
+BERTH_CRI_HANDLER(RunPodSandbox);
+BERTH_CRI_HANDLER(StopPodSandbox);
+BERTH_CRI_HANDLER(RemovePodSandbox);
+BERTH_CRI_HANDLER(PodSandboxStatus);
+BERTH_CRI_HANDLER(ListPodSandbox);
+BERTH_CRI_HANDLER(CreateContainer);
+BERTH_CRI_HANDLER(StartContainer);
+BERTH_CRI_HANDLER(StopContainer);
+BERTH_CRI_HANDLER(RemoveContainer);
+BERTH_CRI_HANDLER(ContainerStatus);
+BERTH_CRI_HANDLER(ListContainers);
+BERTH_CRI_HANDLER(ExecSync);
+BERTH_CRI_HANDLER(ReopenContainerLog);
+BERTH_CRI_HANDLER(ListImages);
+BERTH_CRI_HANDLER(ImageStatus);
+BERTH_CRI_HANDLER(PullImage);
+BERTH_CRI_HANDLER(RemoveImage);
+BERTH_CRI_HANDLER(ImageFsInfo);
+
+}  // namespace berth::api

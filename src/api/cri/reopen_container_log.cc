@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/cri/handlers.h"
+
+namespace berth::api {
+
+BERTH_CRI_HANDLER(ReopenContainerLog) {
+  (void)call, (void)response;
+  return services.engine.ReopenContainerLog(request.container_id());
+}
+
+}  // namespace berth::api

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the CRI handlers may use. Borrowed: the daemon owns all of it and it outlives the server.
+// Any thread.
+#pragma once
+
+#include <string>
+
+#include "image/images.h"
+#include "pod/engine.h"
+#include "runtime/network.h"
+#include "runtime/runtime.h"
+
+namespace berth::api {
+
+struct Services {
+  pod::Engine& engine;
+  image::Images& images;
+  runtime::Runtime& runtime;
+  runtime::Network& network;
+  const Clock& clock;
+  bool systemd_cgroup = false;
+  std::string config_json;  // for `crictl info`; critest reads stateDir from it (FEATURES rule 34)
+};
+
+}  // namespace berth::api

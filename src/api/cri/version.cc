@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/cri/handlers.h"
+
+namespace berth::api {
+
+BERTH_CRI_HANDLER(Version) {
+  (void)services, (void)call, (void)request;
+  // The first is the kubelet's own runtime API version, a constant since 2016.
+  response->set_version("0.1.0");
+  response->set_runtime_name("berth");
+  response->set_runtime_version(BERTH_VERSION);
+  response->set_runtime_api_version("v1");
+  return Ok();
+}
+
+}  // namespace berth::api

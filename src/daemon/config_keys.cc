@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/config_keys.h"
+
+#include <array>
+
+namespace berth::daemon {
+
+namespace {
+
+#define TEXT(member) TextField([](Config& c) -> std::string& { return c.member; })
+#define FLAG(member) FlagField([](Config& c) -> bool& { return c.member; })
+#define LIST(member) ListField([](Config& c) -> std::vector<std::string>& { return c.member; })
+#define NUMBER(member, min, max)                             \
+  NumberField {                                              \
+    [](Config& c) -> int64_t& { return c.member; }, min, max \
+  }
+#define CHOICE(member, ...)                                             \
+  ChoiceField {                                                         \
+    [](Config& c) -> std::string& { return c.member; }, { __VA_ARGS__ } \
+  }
+
+const auto& Table() {
+  static const std::array kKeys = {
+      ConfigKey{
+          "root", TEXT(root),
+          "Directory of what must survive a reboot: images, containers' writable layers, records."},
+      ConfigKey{"state", TEXT(state),
+                "Directory of what a reboot voids: monitors' sockets, exit records, bundles. A "
+                "tmpfs is best."},
+      ConfigKey{"listen", TEXT(listen), "The CRI socket, unix:///absolute/path."},
+      ConfigKey{"log_level", CHOICE(log_level, "debug", "info", "warning", "error"),
+                "Least severity of lines that are logged: debug, info, warning or error."},
+      ConfigKey{
+          "libexec_dir", TEXT(libexec_dir),
+          "Directory of berth-monitor, berth-fetch and berth-unpack; empty: where berthd is."},
+
+      ConfigKey{"runtime.default_handler", TEXT(default_handler),
+                "Handler of pods whose RuntimeClass names none."},
+      ConfigKey{"runtime.cgroup_driver", CHOICE(cgroup_driver, "auto", "cgroupfs", "systemd"),
+                "auto, cgroupfs or systemd; auto is systemd where systemd is PID 1 and cgroup v2 "
+                "is used. The kubelet reads it from RuntimeConfig."},
+      ConfigKey{"runtime.cgroup_parent", TEXT(cgroup_parent),
+                "Cgroup of pods that name no parent (crictl's); removed when it is empty."},
+      ConfigKey{"runtime.create_timeout_s", NUMBER(create_timeout_s, 1, 3600),
+                "Seconds that one call of an OCI runtime may take."},
+
+      ConfigKey{"network.conf_dirs", LIST(cni_conf_dirs),
+                "Directories of CNI configuration; the first file in the order of names counts, "
+                "and a change is seen at once."},
+      ConfigKey{"network.bin_dirs", LIST(cni_bin_dirs),
+                "Directories in which CNI plugins are looked for, in this order."},
+      ConfigKey{"network.netns_dir", TEXT(netns_dir),
+                "Where pods' network namespaces are pinned; `ip netns` looks in /run/netns."},
+      ConfigKey{"network.default_network", FLAG(default_network),
+                "Use a built-in bridge network while no CNI configuration exists."},
+      ConfigKey{"network.default_bridge", TEXT(default_bridge), "Interface name of that bridge."},
+      ConfigKey{"network.default_subnet", TEXT(default_subnet), "IPv4 subnet of that bridge."},
+      ConfigKey{"network.timeout_s", NUMBER(cni_timeout_s, 1, 3600),
+                "Seconds that one CNI plugin may take."},
+      ConfigKey{"network.parallel", NUMBER(cni_parallel, 1, 256),
+                "Pods whose networks are set up or torn down at the same time."},
+
+      ConfigKey{"image.certs_dirs", LIST(certs_dirs),
+                "Directories with <registry host>/hosts.toml, containerd's format; the first that "
+                "knows the host counts, read anew for each pull."},
+      ConfigKey{"image.fetch_uid", NUMBER(fetch_uid, 1, 4294967294),
+                "User id of berth-fetch, which talks to registries."},
+      ConfigKey{"image.parallel_layers", NUMBER(parallel_layers, 1, 64),
+                "Layers of one pull that are fetched and unpacked at the same time."},
+      ConfigKey{"image.progress_timeout_s", NUMBER(progress_timeout_s, 1, 86400),
+                "Seconds without a byte after which a transfer is given up."},
+      ConfigKey{"image.max_layer_bytes", NUMBER(max_layer_bytes, 1, INT64_MAX),
+                "Unpacked bytes that one layer may have."},
+      ConfigKey{"image.max_layer_entries", NUMBER(max_layer_entries, 1, 1'000'000'000),
+                "Files that one layer may have."},
+  };
+  return kKeys;
+}
+
+}  // namespace
+
+std::span<const ConfigKey> ConfigKeys() { return Table(); }
+
+}  // namespace berth::daemon
