@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "image/process_fetcher.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+
+#include "base/strings.h"
+#include "image/certs_d.h"
+#include "image/fetch_protocol.h"
+#include "os/mount.h"
+#include "os/process.h"
+#include "os/socket.h"
+
+namespace berth::image {
+
+namespace {
+
+using fetch::Operation;
+using fetch::Reply;
+using fetch::ReplyKind;
+
+class ProcessSession final : public FetchSession {
+ public:
+  ProcessSession(fetch::ResolveRequest request, Credentials credentials, os::Fd source,
+                 os::Fd control, os::Process process)
+      : request_(std::move(request)),
+        credentials_(std::move(credentials)),
+        source_(std::move(source)),
+        control_(std::move(control)),
+        process_(std::move(process)) {}
+
+  ~ProcessSession() override {
+    Cancel();
+    fetch::Wipe(credentials_);
+  }
+
+  Result<std::vector<RemoteImage>> Resolve() override {
+    std::vector<std::string> frames{fetch::Encode(request_)};
+    if (!request_.reference.empty()) frames.push_back(fetch::Encode(credentials_));
+    fetch::Wipe(credentials_);
+    auto payload = Run(Operation::kResolve, std::move(source_), frames);
+    for (std::string& frame : frames) fetch::Wipe(frame);
+    auto images = TRY(fetch::DecodeImages(TRY(std::move(payload))), "berth-fetch");
+    std::vector<std::vector<uint64_t>> sizes;
+    for (const RemoteImage& image : images) {
+      sizes.emplace_back();
+      for (const RemoteLayer& layer : image.layers) sizes.back().push_back(layer.size);
+    }
+    std::lock_guard lock(mutex_);
+    sizes_ = std::move(sizes);
+    return images;
+  }
+
+  Result<> FetchLayer(size_t image, size_t layer, os::Fd sink) override {
+    {
+      std::lock_guard lock(mutex_);
+      if (image >= sizes_.size() || layer >= sizes_[image].size()) {
+        return Error(Code::kInvalidArgument, StrCat("layer ", layer, ": no such layer"));
+      }
+      total_ += sizes_[image][layer];
+    }
+    TRY(Run(Operation::kFetchLayer, std::move(sink),
+            {fetch::Encode(fetch::LayerRequest{image, layer})}));
+    return Ok();
+  }
+
+  void Cancel() override {
+    cancelled_ = true;
+    // Every operation's socket ends with the process.
+    if (process_.valid()) (void)process_.Kill(SIGKILL);
+  }
+
+  FetchProgress progress() const override { return {received_, total_}; }
+
+ private:
+  // Our copy of `extra` is closed as soon as the process has its own.
+  Result<std::string> Run(Operation operation, os::Fd extra,
+                          const std::vector<std::string>& frames) {
+    if (cancelled_) return Cancelled();
+    os::SocketPair pair = TRY(os::MakeSocketPair(os::SocketType::kStream));
+    std::vector<int> fds{pair.b.get()};
+    if (extra) fds.push_back(extra.get());
+    const char kind = static_cast<char>(operation);
+    if (!os::SendMessage(control_.get(), {&kind, 1}, fds)) return Gone();
+    pair.b.Reset();
+    extra.Reset();
+    for (const std::string& frame : frames) {
+      if (!fetch::SendFrame(pair.a.get(), frame)) return Gone();
+    }
+    for (;;) {
+      auto frame = fetch::ReceiveFrame(pair.a.get(), fetch::kMaxReply);
+      if (!frame || !*frame) return Gone();
+      Reply reply = TRY(fetch::DecodeReply(**frame), "berth-fetch");
+      if (reply.kind == ReplyKind::kProgress) {
+        received_ += reply.received;
+      } else if (reply.kind == ReplyKind::kDone) {
+        return std::move(reply.payload);
+      } else {
+        return Error(reply.code, std::move(reply.message));
+      }
+    }
+  }
+
+  static Error Cancelled() { return Error(Code::kCancelled, "pull: cancelled"); }
+
+  // The process ended: because we wanted it, or for a reason that it may have left on the control
+  // socket.
+  Error Gone() {
+    if (cancelled_) return Cancelled();
+    std::lock_guard lock(mutex_);
+    pollfd words{control_.get(), POLLIN, 0};
+    if (last_words_.empty() && ::poll(&words, 1, 1000) > 0) {
+      auto message = os::ReceiveMessage(control_.get(), 8192, 0);
+      if (message && !message->end) last_words_ = fetch::CleanText(message->bytes);
+    }
+    return Error(Code::kInternal,
+                 StrCat("berth-fetch: ended", last_words_.empty() ? "" : ": ", last_words_));
+  }
+
+  const fetch::ResolveRequest request_;
+  Credentials credentials_;  // until Resolve
+  os::Fd source_;            // until Resolve
+  const os::Fd control_;
+  os::Process process_;
+  std::atomic<bool> cancelled_{false};
+  std::atomic<uint64_t> received_{0}, total_{0};
+  std::mutex mutex_;
+  std::vector<std::vector<uint64_t>> sizes_;  // guarded by mutex_
+  std::string last_words_;                    // guarded by mutex_
+};
+
+// ".." ends at the root of a detached mount: the process can leave a directory's fd, but not this.
+Result<os::Fd> PrepareDirectory(const os::Fd& dir) {
+  os::Mount mount = TRY(os::Mount::CloneTree(dir.get(), false), "image directory");
+  TRY(mount.SetAttributes(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                              MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW,
+                          0),
+      "image directory");
+  return mount.Release();
+}
+
+Result<os::Fd> PrepareSource(LocalSource& source, fetch::ResolveRequest& request) {
+  struct stat st{};
+  if (::fstat(source.fd.get(), &st) < 0) return ErrnoError("image source");
+  request.local_name = source.name;
+  request.local_is_directory = S_ISDIR(st.st_mode);
+  if (request.local_is_directory) return PrepareDirectory(source.fd);
+  if (!S_ISREG(st.st_mode)) {
+    return Error(Code::kInvalidArgument, "image source: neither a directory nor a regular file");
+  }
+  if ((::fcntl(source.fd.get(), F_GETFL) & O_ACCMODE) != O_RDONLY) {
+    return Error(Code::kInvalidArgument, "image source: open for more than reading");
+  }
+  return std::move(source.fd);
+}
+
+}  // namespace
+
+oci::Platform HostPlatform() {
+  utsname name{};
+  ::uname(&name);
+  return oci::NormalizePlatform({"linux", name.machine, "", ""});
+}
+
+ProcessFetcher::ProcessFetcher(FetchSettings settings) : settings_(std::move(settings)) {
+  if (settings_.platform.os.empty()) settings_.platform = HostPlatform();
+}
+
+Result<std::unique_ptr<FetchSession>> ProcessFetcher::Open(RemoteSource source) {
+  fetch::ResolveRequest request;
+  request.platform = settings_.platform;
+  request.connect_timeout = settings_.connect_timeout;
+  request.stall_timeout = settings_.stall_timeout;
+  Credentials credentials;
+  os::Fd local;
+  if (auto* registry = std::get_if<RegistrySource>(&source)) {
+    request.reference = registry->reference.str();
+    request.endpoints = TRY(FindEndpoints(settings_.certs_d, registry->reference.domain()));
+    credentials = std::move(registry->credentials);
+  } else {
+    local = TRY(PrepareSource(std::get<LocalSource>(source), request));
+  }
+  os::SocketPair control = TRY(os::MakeSocketPair(os::SocketType::kSeqPacket));
+  os::SpawnOptions spawn;
+  spawn.path = settings_.program;
+  spawn.args = {"berth-fetch", StrCat("--uid=", settings_.uid), StrCat("--gid=", settings_.gid)};
+  spawn.fds = {{control.b.get(), fetch::kControlFd}};
+  os::Process process = TRY(os::Spawn(spawn), "berth-fetch");
+  return std::unique_ptr<FetchSession>(
+      new ProcessSession(std::move(request), std::move(credentials), std::move(local),
+                         std::move(control.a), std::move(process)));
+}
+
+}  // namespace berth::image
