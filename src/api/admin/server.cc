@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/admin/server.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <thread>
+
+#include "api/admin/protocol.h"
+#include "base/executor.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "os/socket.h"
+
+namespace berth::api::admin {
+
+struct Server::Impl {
+  image::Images& images;
+  os::Fd listener;
+  os::Pipe wake;  // closing its write end ends the accepting thread
+  std::thread acceptor;
+  Executor executor{{.name = "admin calls", .max_threads = 4, .max_queue = 16}};
+
+  Result<Answer> Handle(os::Message message) {
+    Request request = TRY(DecodeRequest(message.bytes));
+    if (message.fds.size() != 1) {
+      return Error(Code::kInvalidArgument, "import: one open file or directory is needed");
+    }
+    Answer answer;
+    answer.lines = TRY(images.Import(std::move(message.fds[0]), request.name), "import");
+    return answer;
+  }
+
+  void Serve(const os::Fd& peer) {
+    // A client that connects and says nothing holds a thread no longer than this.
+    timeval limit{.tv_sec = 10, .tv_usec = 0};
+    ::setsockopt(peer.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    Result<os::Message> message = os::ReceiveMessage(peer.get(), kMessageLimit, 1);
+    if (!message || message->end) return;
+    Result<Answer> answer = Handle(std::move(*message));
+    if (!answer) {
+      answer = Answer{answer.error().code(), answer.error().message(), {}};
+    }
+    if (Result<> sent = os::SendMessage(peer.get(), Encode(*answer)); !sent) {
+      LogWarn(StrCat("admin answer: ", sent.error().message()));
+    }
+  }
+
+  void AcceptOne() {
+    Result<os::Fd> peer = os::Accept(listener.get());
+    if (!peer) return;
+    Result<os::PeerCredentials> who = os::GetPeer(peer->get());
+    if (!who || who->uid != ::geteuid()) return;
+    auto shared = std::make_shared<os::Fd>(std::move(*peer));
+    if (Result<> accepted = executor.Submit([this, shared] { Serve(*shared); }); !accepted) {
+      LogWarn(StrCat("admin call refused: ", accepted.error().message()));
+    }
+  }
+
+  void AcceptLoop() {
+    for (;;) {
+      std::array<pollfd, 2> fds = {pollfd{listener.get(), POLLIN, 0},
+                                   pollfd{wake.read.get(), POLLIN, 0}};
+      if (::poll(fds.data(), fds.size(), -1) < 0) continue;
+      if (fds[1].revents != 0) return;
+      if (fds[0].revents != 0) AcceptOne();
+    }
+  }
+};
+
+Result<std::unique_ptr<Server>> Server::Start(image::Images& images, const os::DirFd& state_dir) {
+  std::unique_ptr<Server> self(new Server());
+  os::Fd listener =
+      TRY(os::ListenUnix(state_dir, kSocketName, os::SocketType::kSeqPacket), "admin socket");
+  os::Pipe wake = TRY(os::MakePipe());
+  self->impl_.reset(new Impl{
+      .images = images, .listener = std::move(listener), .wake = std::move(wake), .acceptor = {}});
+  self->impl_->acceptor = std::thread([impl = self->impl_.get()] { impl->AcceptLoop(); });
+  return self;
+}
+
+Server::~Server() {
+  if (!impl_) return;
+  impl_->wake.write.Reset();
+  if (impl_->acceptor.joinable()) impl_->acceptor.join();
+}
+
+}  // namespace berth::api::admin

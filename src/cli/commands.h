@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs of `berth`: each does one thing with the daemon and prints it to stdout. Called by
+// main; one thread. Errors are the daemon's own.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cli/client.h"
+
+namespace berth::cli {
+
+struct RunOptions {
+  std::string image;
+  std::string name = "demo";
+  std::string log_directory = "/tmp/berth-logs";
+  bool host_network = false;
+  std::vector<std::string> command;
+};
+
+Result<> ShowStatus(Client& client);
+Result<> PullImage(Client& client, const std::string& reference);
+Result<> ListImages(Client& client);
+Result<> RemoveImage(Client& client, const std::string& reference);
+// Through the admin socket of the state directory.
+Result<> ImportImage(const std::string& state_dir, const std::string& path,
+                     const std::string& name);
+// A pod with one container: prints the pod's id, its address and the container's id.
+Result<> RunPod(Client& client, const RunOptions& options);
+Result<> ListPods(Client& client);
+Result<> ShowLog(Client& client, const std::string& container);
+// Prints both streams; the command's exit code becomes berth's.
+Result<int> ExecSync(Client& client, const std::string& container,
+                     const std::vector<std::string>& command);
+Result<> RemovePods(Client& client, const std::vector<std::string>& pods, bool all);
+
+}  // namespace berth::cli

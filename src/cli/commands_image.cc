@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+
+#include <array>
+#include <cstdio>
+
+#include "api/admin/protocol.h"
+#include "base/strings.h"
+#include "cli/commands.h"
+#include "os/socket.h"
+
+namespace berth::cli {
+
+using Images = v1::ImageService::Stub;
+
+Result<> PullImage(Client& client, const std::string& reference) {
+  v1::PullImageRequest request;
+  request.mutable_image()->set_image(reference);
+  auto response = TRY(client.Do(client.images(), &Images::PullImage, request));
+  std::printf("%s\n", response.image_ref().c_str());
+  return Ok();
+}
+
+Result<> ListImages(Client& client) {
+  auto response = TRY(client.Do(client.images(), &Images::ListImages, v1::ListImagesRequest()));
+  for (const auto& image : response.images()) {
+    std::string name = image.repo_tags().empty()
+                           ? (image.repo_digests().empty() ? "<none>" : image.repo_digests(0))
+                           : image.repo_tags(0);
+    std::printf("%-60s %.19s %10llu\n", name.c_str(), image.id().c_str(),
+                static_cast<unsigned long long>(image.size()));
+  }
+  return Ok();
+}
+
+Result<> RemoveImage(Client& client, const std::string& reference) {
+  v1::RemoveImageRequest request;
+  request.mutable_image()->set_image(reference);
+  TRY(client.Do(client.images(), &Images::RemoveImage, request));
+  return Ok();
+}
+
+Result<> ImportImage(const std::string& state_dir, const std::string& path,
+                     const std::string& name) {
+  // The operator's own file, opened with the operator's rights; the daemon sees only the
+  // descriptor.
+  os::Fd source(::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!source) return ErrnoError(path);
+  os::DirFd state = TRY(os::DirFd::OpenTrusted(state_dir), "state directory");
+  os::Fd socket = TRY(os::ConnectUnix(state, api::admin::kSocketName, os::SocketType::kSeqPacket),
+                      "connect to berthd");
+  std::array<int, 1> fds = {source.get()};
+  TRY(os::SendMessage(socket.get(), api::admin::Encode(api::admin::Request{.name = name}), fds));
+  os::Message message = TRY(os::ReceiveMessage(socket.get(), api::admin::kMessageLimit, 0));
+  if (message.end) return Error(Code::kUnavailable, "berthd closed the connection");
+  api::admin::Answer answer = TRY(api::admin::DecodeAnswer(message.bytes));
+  if (answer.code != Code::kOk) return Error(answer.code, answer.message);
+  for (const std::string& id : answer.lines) std::printf("%s\n", id.c_str());
+  return Ok();
+}
+
+}  // namespace berth::cli
