@@ -106,8 +106,9 @@ Result<CniResult> ReadResult(std::string_view text, std::string_view expected_ve
     out.ips.push_back(TRY(ReadIp(json, out.interfaces.size())));
   }
   for (const JsonReader& json : TRY(OptionalElements(root, "routes"))) {
-    std::string dst = TRY(ReadCidr(TRY(json.Required("dst"))));
-    out.routes.push_back({std::move(dst), TRY(ReadOptionalAddress(json, "gw"))});
+    CniRoute& route = out.routes.emplace_back();
+    route.dst = TRY(ReadCidr(TRY(json.Required("dst"))));
+    route.gw = TRY(ReadOptionalAddress(json, "gw"));
   }
   if (auto dns = TRY(root.Optional("dns"))) out.dns = TRY(ReadDns(*dns));
   out.raw = text;

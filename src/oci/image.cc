@@ -78,13 +78,14 @@ Result<Digest> ReadDigest(const JsonReader& json) {
 Result<Descriptor> ReadDescriptor(const JsonReader& json) {
   TRY(RejectOtherCase(json));
   Digest digest = TRY(ReadDigest(TRY(json.Required("digest"))));
-  Descriptor out{.media_type = TRY(json.RequiredString("mediaType")),
-                 .digest = digest,
-                 .size = TRY(TRY(json.Required("size")).Int(0, kMaxBlobBytes)),
-                 .urls = TRY(json.OptionalStrings("urls", kMaxUrls)),
-                 .platform = std::nullopt,
-                 .annotations = TRY(json.OptionalStringMap("annotations", kMaxListEntries)),
-                 .artifact_type = TRY(json.OptionalString("artifactType"))};
+  int64_t size = TRY(TRY(json.Required("size")).Int(0, kMaxBlobBytes));
+  // One member at a time: a TRY that returns from within a braced initialiser leaks the members
+  // before it (gcc 12).
+  Descriptor out{.digest = digest, .size = size};
+  out.media_type = TRY(json.RequiredString("mediaType"));
+  out.urls = TRY(json.OptionalStrings("urls", kMaxUrls));
+  out.annotations = TRY(json.OptionalStringMap("annotations", kMaxListEntries));
+  out.artifact_type = TRY(json.OptionalString("artifactType"));
   if (auto platform = TRY(json.Optional("platform"))) out.platform = TRY(ReadPlatform(*platform));
   return out;
 }
@@ -103,10 +104,8 @@ Result<Manifest> ReadManifest(const JsonReader& root, std::string media_type) {
     return Refused(StrCat("is an artifact, not a container image: config has media type ",
                           Quote(config.media_type, 100)));
   }
-  Manifest manifest{.media_type = std::move(media_type),
-                    .config = std::move(config),
-                    .layers = {},
-                    .annotations = TRY(root.OptionalStringMap("annotations", kMaxListEntries))};
+  Manifest manifest{.media_type = std::move(media_type), .config = std::move(config)};
+  manifest.annotations = TRY(root.OptionalStringMap("annotations", kMaxListEntries));
   for (const JsonReader& json : TRY(TRY(root.Required("layers")).Elements(kMaxLayers))) {
     Descriptor descriptor = TRY(ReadDescriptor(json));
     LayerKind kind = TRY(ParseLayerType(descriptor.media_type), StrCat(json.path(), ".mediaType"));
@@ -119,9 +118,8 @@ Result<Manifest> ReadManifest(const JsonReader& root, std::string media_type) {
 }
 
 Result<Index> ReadIndex(const JsonReader& root, std::string media_type) {
-  Index index{.media_type = std::move(media_type),
-              .manifests = {},
-              .annotations = TRY(root.OptionalStringMap("annotations", kMaxListEntries))};
+  Index index{.media_type = std::move(media_type)};
+  index.annotations = TRY(root.OptionalStringMap("annotations", kMaxListEntries));
   for (const JsonReader& json : TRY(TRY(root.Required("manifests")).Elements(kMaxIndexEntries))) {
     index.manifests.push_back(TRY(ReadDescriptor(json)));
   }
