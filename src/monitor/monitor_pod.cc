@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests about the pod as a whole, and those about terminals and stdio.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/strings.h"
+#include "monitor/monitor.h"
+#include "monitor/pidfd.h"
+
+namespace berth::monitor {
+
+void Monitor::DoHello(ReplyTo to, Hello hello, Fds) {
+  if (hello.version != kProtocolVersion)
+    return ReplyError(
+        to, Error(Code::kFailedPrecondition, StrCat("protocol version ", hello.version,
+                                                    ": the monitor has ", kProtocolVersion)));
+  server_.SetCurrent(to.connection);
+  HelloAnswer answer;
+  answer.pid = static_cast<uint32_t>(::getpid());
+  answer.warning = warning_;
+  answer.set_up = setup_.has_value();
+  answer.new_ipc = setup_ && setup_->new_ipc;
+  answer.new_uts = setup_ && setup_->new_uts;
+  answer.pid_ns_init = static_cast<uint32_t>(init_.pid);
+  for (const auto& container : containers_) {
+    if (container->pid() == 0) continue;  // being created: its request was lost with its connection
+    answer.containers.push_back({container->id(), container->phase(),
+                                 static_cast<uint32_t>(container->pid()), container->exit()});
+  }
+  ReplyWith(to, answer);
+}
+
+void Monitor::DoSetup(ReplyTo to, Setup setup, Fds fds) {
+  if (setup_) return ReplyError(to, Error(Code::kAlreadyExists, "pod is set up already"));
+  Result<uint32_t> init = SetUp(std::move(setup), std::move(fds));
+  if (!init) return ReplyError(to, init.error());
+  ReplyWith(to, PidAnswer{*init});
+}
+
+Result<uint32_t> Monitor::SetUp(Setup setup, Fds fds) {
+  if (fds.size() > 1) return Error(Code::kInvalidArgument, "setup: too many fds");
+  TRY(EnterPodNamespaces(setup), "setup");
+  if (setup.shared_pid) init_ = TRY(StartPidNsInit(), "setup");
+  if (!fds.empty()) shm_ = std::move(fds[0]);
+  setup_ = std::move(setup);
+  return static_cast<uint32_t>(init_.pid);
+}
+
+void Monitor::DoShutdown(ReplyTo to) {
+  if (shutdown_) return ReplyError(to, Error(Code::kAborted, "pod is ending already"));
+  shutdown_ = to;  // goes on in Sweep
+}
+
+// One step after each round: containers first, then whatever calls are in flight, then the
+// namespace's init.
+void Monitor::ShutdownStep() {
+  for (auto& container : containers_) {
+    if (container->deleting || (container->busy && container->pid() == 0)) continue;
+    DoDelete({}, {container->id(), 60'000}, {});
+  }
+  if (!containers_.empty() || !calls_.empty() || finished_) return;
+  if (init_.pidfd) {
+    (void)SendSignal(init_.pidfd.get(), SIGKILL);
+    siginfo_t info{};
+    ::waitid(P_PIDFD, static_cast<id_t>(init_.pidfd.get()), &info, WEXITED);
+  }
+  Reply(*shutdown_, Ok());
+  finished_ = true;
+}
+
+void Monitor::DoResize(ReplyTo to, Resize resize, Fds) {
+  if (Session* session = FindExec(resize.id)) {
+    return Reply(to, session->master
+                         ? ResizeTerminal(session->master.get(), resize.columns, resize.rows)
+                         : Result<>(Error(Code::kFailedPrecondition,
+                                          StrCat("exec ", resize.id, ": no terminal"))));
+  }
+  Result<Container*> container = Find(resize.id);
+  if (!container) return ReplyError(to, container.error());
+  Reply(to, (*container)->Resize(resize.columns, resize.rows));
+}
+
+void Monitor::DoAttach(ReplyTo to, Attach attach, Fds) {
+  Result<Container*> container = Find(attach.container_id);
+  if (!container) return ReplyError(to, container.error());
+  if ((*container)->phase() != Phase::kRunning)
+    return ReplyError(to, Error(Code::kFailedPrecondition,
+                                StrCat("container ", attach.container_id, ": not running")));
+  Fds fds;
+  Result<AttachAnswer> answer = (*container)->Attach(attach, fds);
+  if (!answer) return ReplyError(to, answer.error());
+  ReplyWith(to, *answer, fds);
+}
+
+}  // namespace berth::monitor
