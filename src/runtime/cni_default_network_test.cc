@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// The embedded network with the reference plugins, in a network namespace that stands for the host.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/strings.h"
+#include "os/testing/leak_check.h"
+#include "runtime/cni_links.h"
+#include "runtime/testing/cni_fixture.h"
+
+namespace berth::runtime {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr const char* kPlugins = "/usr/lib/cni";
+
+PodNetwork Pod(char digit) {
+  PodNetwork pod;
+  pod.sandbox_id = std::string(64, digit);
+  pod.pod_name = StrCat("pod-", digit);
+  pod.pod_namespace = "default";
+  pod.pod_uid = StrCat("uid-", digit);
+  return pod;
+}
+
+// All that a pod can leave on a host, as text.
+std::string HostState() {
+  return Shell(
+      "ip -o link | cut -d' ' -f2-5; ip -o addr | cut -d' ' -f2-7; ip route show table all; ip -6 "
+      "route;"
+      "iptables-save | grep -v ^#; ip6tables-save | grep -v ^#; nft list ruleset; ls /run/netns");
+}
+
+class DefaultNetworkTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::access(StrCat(kPlugins, "/bridge").c_str(), X_OK) != 0)
+      GTEST_SKIP() << "no reference CNI plugins";
+  }
+  CniNetworkOptions Options() const {
+    CniNetworkOptions options = fixture_.Options();
+    options.bin_dirs = {kPlugins};
+    options.netns_dir = "/run/netns";
+    options.default_network.enabled = true;
+    return options;
+  }
+  std::unique_ptr<CniNetwork> Open() const {
+    Result<std::unique_ptr<CniNetwork>> network = CniNetwork::Open(Options());
+    EXPECT_TRUE(network) << network.error().message();
+    return network ? std::move(*network) : nullptr;
+  }
+  static NetworkStatus Run(CniNetwork& network, const PodNetwork& pod) {
+    Result<> made = network.CreateNs(pod.sandbox_id, {});
+    EXPECT_TRUE(made) << made.error().message();
+    Result<NetworkStatus> status = network.Attach(pod);
+    EXPECT_TRUE(status) << status.error().message();
+    return status ? *status : NetworkStatus{};
+  }
+  static void Stop(CniNetwork& network, const PodNetwork& pod) {
+    Result<> done = network.Detach(pod.sandbox_id);
+    EXPECT_TRUE(done) << done.error().message();
+    done = network.RemoveNs(pod.sandbox_id);
+    EXPECT_TRUE(done) << done.error().message();
+  }
+  static std::string In(const CniNetwork& network, const PodNetwork& pod, const std::string& what) {
+    return Shell(StrCat("nsenter --net=", network.NsPath(pod.sandbox_id), " ", what));
+  }
+  std::string Leases() const {
+    return Shell(StrCat("cd ", fixture_.path(),
+                        "/state/ipam && find . -type f ! -name lock ! -name "
+                        "'last_reserved*'"));
+  }
+  CniFixture fixture_;
+};
+
+TEST_F(DefaultNetworkTest, TwoPodsReachEachOtherAndNothingIsLeft) {
+  const std::string skip = InOwnNetwork([&] {
+    const std::unique_ptr<CniNetwork> network = Open();
+    const std::string before = HostState();
+    ASSERT_TRUE(network->Ready());
+    const PodNetwork a = Pod('a');
+    PodNetwork b = Pod('b');
+    const NetworkStatus ip_a = Run(*network, a);
+    const NetworkStatus ip_b = Run(*network, b);
+    ASSERT_EQ(ip_a.ips.size(), 2U) << "dual stack";
+    EXPECT_THAT(ip_a.ips[0], HasSubstr("10.88.0."));
+    EXPECT_THAT(ip_a.ips[1], HasSubstr("fd"));
+    EXPECT_THAT(In(*network, a, StrCat("busybox ping -c1 -W3 ", ip_b.ips[0])),
+                HasSubstr(" 0% packet loss"));
+    // Duplicate address detection takes its second or two before an IPv6 address is usable.
+    EXPECT_THAT(In(*network, a, StrCat("busybox ping -c4 -W3 ", ip_b.ips[1])),
+                Not(HasSubstr("100% packet loss")));
+    EXPECT_THAT(In(*network, a, "sysctl -n net.ipv6.conf.eth0.accept_ra"), HasSubstr("0"));
+    EXPECT_THAT(In(*network, a, "ip -o link show lo"), HasSubstr("LOWER_UP"));
+    Stop(*network, a);
+    EXPECT_THAT(Shell("ip -o link"), HasSubstr("berth0")) << "pod b still has it";
+    Stop(*network, b);
+    EXPECT_EQ(HostState(), before);
+    EXPECT_EQ(Leases(), "");
+    EXPECT_EQ(fixture_.StateFiles(), "");
+  });
+  if (!skip.empty()) GTEST_SKIP() << skip;
+}
+
+TEST_F(DefaultNetworkTest, HostPortsAreReachableFromTheHostAndFromPods) {
+  const std::string skip = InOwnNetwork([&] {
+    ASSERT_EQ(Shell("ip link add eth9 type veth peer name eth9p && ip link set eth9p up && ip addr add 192.0.2.10/24 dev eth9 && "
+                    "ip link set eth9 up"),
+              "");
+    const std::unique_ptr<CniNetwork> network = Open();
+    const std::string before = HostState();
+    PodNetwork server = Pod('c');
+    server.port_mappings = {{"tcp", 80, 18080, ""}, {"tcp", 81, 0, ""}};
+    const NetworkStatus ip = Run(*network, server);
+    const PodNetwork client = Pod('d');
+    Run(*network, client);
+    In(*network, server,
+       "sh -c 'mkdir -p /run/www; echo hello > /run/www/index.html; busybox httpd -f -p [::]:80 -h "
+       "/run/www >/dev/null 2>&1 & echo $! > /run/httpd.pid; sleep 0.3'");
+    for (const std::string& host :
+         {std::string("127.0.0.1:18080"), std::string("192.0.2.10:18080"), ip.ips[0] + ":80"})
+      EXPECT_EQ(Shell(StrCat("busybox wget -T 5 -qO- http://", host, "/")), "hello\n") << host;
+    EXPECT_EQ(In(*network, client, "busybox wget -T 5 -qO- http://192.0.2.10:18080/"), "hello\n");
+    EXPECT_EQ(In(*network, server, "busybox wget -T 5 -qO- http://192.0.2.10:18080/"), "hello\n")
+        << "hairpin";
+    EXPECT_EQ(Shell("kill $(cat /run/httpd.pid)"), "");
+    Stop(*network, client);
+    Stop(*network, server);
+    EXPECT_EQ(HostState(), before);
+  });
+  if (!skip.empty()) GTEST_SKIP() << skip;
+}
+
+}  // namespace
+}  // namespace berth::runtime
