@@ -114,6 +114,14 @@ TEST(StringsTest, SplitJoinTrimQuote) {
   EXPECT_EQ(StrCat("n=", 42U, ' ', int64_t{-7}, '/', std::string("s")), "n=42 -7/s");
 }
 
+TEST(StringsTest, ToValidUtf8KeepsWhatIsValidAndReplacesTheRest) {
+  EXPECT_EQ(ToValidUtf8("a\xc3\xa4\xf0\x9f\x98\x80z"), "a\xc3\xa4\xf0\x9f\x98\x80z");
+  EXPECT_EQ(ToValidUtf8("\xff\xc3"), "??");
+  EXPECT_EQ(ToValidUtf8("\xc0\xaf"), "??");            // overlong
+  EXPECT_EQ(ToValidUtf8("\xed\xa0\x80"), "???");       // surrogate
+  EXPECT_EQ(ToValidUtf8("\xf4\x90\x80\x80"), "????");  // beyond U+10FFFF
+}
+
 TEST(GuardedTest, WaitSeesAChangeOfAnotherThread) {
   Guarded<int> value(0);
   std::thread writer([&] {

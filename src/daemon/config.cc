@@ -172,8 +172,9 @@ Result<> ReadConfig(std::string_view text, std::string_view file, Config* config
 
 void AddDefaultHandlers(Config* config) {
   for (const char* name : {"crun", "runc"}) {
-    if (!config->handlers.contains(name))
-      config->handlers[name] = {.path = name, .args = {}, .allowed_annotations = {}};
+    if (config->handlers.contains(name)) continue;
+    config->handlers[name] = {
+        .path = name, .args = {}, .allowed_annotations = {}, .implicit = true};
   }
 }
 

@@ -18,6 +18,7 @@ struct HandlerConfig {
   std::string path;               // absolute, or a name that is looked for in the usual places
   std::vector<std::string> args;  // global options put before the verb
   std::vector<std::string> allowed_annotations;
+  bool implicit = false;  // there without being named, so it may be missing
 };
 
 struct Config {

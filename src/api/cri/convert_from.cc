@@ -43,8 +43,9 @@ Result<pod::NamespaceOptions> Namespaces(const v1::NamespaceOption& in) {
   out.target_id = in.target_id();
   if (in.has_userns_options()) {
     const auto& userns = in.userns_options();
-    out.userns = pod::UserNamespace{TRY(Mode(userns.mode(), "user")), Mappings(userns.uids()),
-                                    Mappings(userns.gids())};
+    // Not inside the braces: gcc 12 leaks the members made so far when TRY returns from there.
+    pod::NamespaceMode mode = TRY(Mode(userns.mode(), "user"));
+    out.userns = pod::UserNamespace{mode, Mappings(userns.uids()), Mappings(userns.gids())};
   }
   return out;
 }

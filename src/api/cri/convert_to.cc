@@ -124,7 +124,7 @@ void ToProto(const pod::ContainerStatus& in, v1::ContainerStatus* out) {
   out->set_image_ref(in.image_ref);
   out->set_image_id(in.image_id);
   out->set_reason(in.reason);
-  out->set_message(in.message);
+  out->set_message(ToValidUtf8(in.message));
   Copy(in.labels, out->mutable_labels());
   Copy(in.annotations, out->mutable_annotations());
   for (const auto& mount : in.mounts) ToProto(mount, out->add_mounts());

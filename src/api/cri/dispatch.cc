@@ -11,7 +11,7 @@ grpc::Status ToStatus(const Error& error) {
   constexpr size_t kMessageLimit = 4096;
   std::string message = error.message();
   if (message.size() > kMessageLimit) message = message.substr(0, kMessageLimit) + "...";
-  return {static_cast<grpc::StatusCode>(error.code()), message};
+  return {static_cast<grpc::StatusCode>(error.code()), ToValidUtf8(message)};
 }
 
 std::chrono::nanoseconds DeadlineOf(const grpc::CallbackServerContext& context,
