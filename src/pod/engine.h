@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pods and containers: the one place that decides. Every method is a CRI call's meaning, blocking, from any thread.
-// Owned by the daemon; images, runtime, network, host, records and clock are borrowed and outlive it.
+// Pods and containers: the one place that decides. Every method is a CRI call's meaning, blocking,
+// from any thread. Owned by the daemon; images, runtime, network, host, records and clock are
+// borrowed and outlive it.
 #pragma once
 
 #include <chrono>
@@ -24,12 +25,14 @@ namespace berth::pod {
 struct EngineConfig {
   bool systemd_cgroup = false;
   std::string default_cgroup_parent = "/berth";  // for pods that name none
-  // Annotations that may reach the OCI spec, per handler; everything else stays out (CVE-2024-3154).
+  // Annotations that may reach the OCI spec, per handler; everything else stays out
+  // (CVE-2024-3154).
   std::map<std::string, std::vector<std::string>> allowed_annotations;
   std::string default_runtime_handler;
 };
 
-// A call in flight: when the client gives up, waiting stops; what was begun is finished or undone all the same.
+// A call in flight: when the client gives up, waiting stops; what was begun is finished or undone
+// all the same.
 struct Call {
   std::stop_token cancelled;
   // Monotonic deadline of the client; zero: none.
@@ -64,20 +67,24 @@ class Engine {
   // Called on the engine's event thread after each change of state. Set before Recover.
   void SetEventListener(std::function<void(const LifecycleEvent&)> listener);
 
-  // A repeat of a call in flight, or of one that has succeeded, gives the same id (same metadata and config).
-  Result<std::string> RunPodSandbox(const Call& call, const SandboxConfig& config, const std::string& handler);
+  // A repeat of a call in flight, or of one that has succeeded, gives the same id (same metadata
+  // and config).
+  Result<std::string> RunPodSandbox(const Call& call, const SandboxConfig& config,
+                                    const std::string& handler);
   Result<> StopPodSandbox(const Call& call, const std::string& id);
   Result<> RemovePodSandbox(const Call& call, const std::string& id);
   Result<SandboxStatus> PodSandboxStatus(const std::string& id);
   std::vector<SandboxStatus> ListPodSandbox(const SandboxFilter& filter);
 
-  Result<std::string> CreateContainer(const Call& call, const std::string& sandbox_id, const ContainerConfig& config);
+  Result<std::string> CreateContainer(const Call& call, const std::string& sandbox_id,
+                                      const ContainerConfig& config);
   Result<> StartContainer(const Call& call, const std::string& id);
   Result<> StopContainer(const Call& call, const std::string& id, std::chrono::seconds grace);
   Result<> RemoveContainer(const Call& call, const std::string& id);
   Result<ContainerStatus> GetContainerStatus(const std::string& id);
   std::vector<ContainerStatus> ListContainers(const ContainerFilter& filter);
-  Result<runtime::ExecOutput> ExecSync(const Call& call, const std::string& id, const std::vector<std::string>& command,
+  Result<runtime::ExecOutput> ExecSync(const Call& call, const std::string& id,
+                                       const std::vector<std::string>& command,
                                        std::chrono::nanoseconds timeout);
   Result<> ReopenContainerLog(const std::string& id);
 

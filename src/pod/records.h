@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Berth remembers of pods and containers: written as an intent before the first side effect, removed after the last
-// undo. Implemented by SqliteRecords (WAL, synchronous=NORMAL) and FakeRecords (testing/). Any thread.
+// What Berth remembers of pods and containers: written as an intent before the first side effect,
+// removed after the last undo. Implemented by SqliteRecords (WAL, synchronous=NORMAL) and
+// FakeRecords (testing/). Any thread.
 #pragma once
 
 #include <optional>
@@ -13,8 +14,28 @@
 
 namespace berth::pod {
 
-// kIntent: side effects may exist, the call has not succeeded.   kReady, kNotReady: as CRI reports.
-// kRemoving: being taken apart.  A failed undo leaves kNotReady, so that the kubelet's StopPodSandbox retries it.
+// A pod. In kIntent side effects may exist, but the call has not succeeded: such a pod is in no
+// list (FEATURES rule 4).
+//
+//   RunPodSandbox              StopPodSandbox, monitor lost,          RemovePodSandbox
+//   ------------> kIntent --> kReady --------------------> kNotReady ----------------> kRemoving
+//   --> gone
+//                    |               reboot                  ^   ^                         |
+//                    | undone: gone                          |   |   removal failed        |
+//                    +---------------------------------------+   +-------------------------+
+//                      undo failed: StopPodSandbox retries it
+//
+// A container. Removing one that runs kills it first.
+//
+//   CreateContainer             StartContainer            exit                 RemoveContainer
+//   --------------> kIntent --> kCreated --> kRunning ----------> kExited ------------------>
+//   kRemoving --> gone
+//                     |            |  start failed: 128 StartError   ^  ^                        |
+//                     |            +---------------------------------+  |     removal failed     |
+//                     |  undo failed: 128 CreateError                |  +------------------------+
+//                     +----------------------------------------------+
+//   kCreated, kRunning --> kUnknown: the monitor died without an exit record, or the row cannot be
+//   read. Stopping it makes it kExited (255, Unknown).
 enum class SandboxPhase { kIntent, kReady, kNotReady, kRemoving };
 enum class ContainerPhase { kIntent, kCreated, kRunning, kExited, kUnknown, kRemoving };
 
@@ -31,6 +52,8 @@ struct SandboxRecord {
   std::string cgroup_path;  // the pod's group
   std::vector<std::string> ips;
   std::optional<runtime::SandboxHandle> handle;
+  bool stopped =
+      false;  // kNotReady, and nothing of it is left on the node: StopPodSandbox has nothing to do
   bool loaded = true;  // false: the stored bytes could not be read; only the id is known
 };
 
@@ -47,7 +70,8 @@ struct ContainerRecord {
   int stop_signal = 15;
   ContainerUser user;
   std::string cgroups_path;
-  std::string spec_json;  // as given to the OCI runtime; exec derives its process from it
+  std::string log_directory;  // of the sandbox, so that log_path can be told without it
+  std::string spec_json;      // as given to the OCI runtime; exec derives its process from it
   bool loaded = true;
 };
 
@@ -58,7 +82,8 @@ class Records {
   virtual Result<> Put(const ContainerRecord& record) = 0;
   virtual Result<> RemoveSandbox(const std::string& id) = 0;
   virtual Result<> RemoveContainer(const std::string& id) = 0;
-  // Everything, once at start. A row that cannot be read comes with loaded = false, never silently dropped.
+  // Everything, once at start. A row that cannot be read comes with loaded = false, never silently
+  // dropped.
   virtual Result<std::vector<SandboxRecord>> LoadSandboxes() = 0;
   virtual Result<std::vector<ContainerRecord>> LoadContainers() = 0;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a kubelet asks for and is told, as plain data: the CRI's messages without protobuf (k8s.io/cri-api v1).
-// Values; any thread. Field meanings are CRI's; docs of each are in the published api.proto.
+// What a kubelet asks for and is told, as plain data: the CRI's messages without protobuf
+// (k8s.io/cri-api v1). Values; any thread. Field meanings are CRI's; docs of each are in the
+// published api.proto.
 #pragma once
 
 #include <cstdint>
@@ -70,7 +71,8 @@ struct PortMapping {
   std::string host_ip;
 };
 
-struct SecurityContext {  // LinuxSandboxSecurityContext and LinuxContainerSecurityContext; unused parts stay unset
+struct SecurityContext {  // LinuxSandboxSecurityContext and LinuxContainerSecurityContext; unused
+                          // parts stay unset
   NamespaceOptions namespaces;
   std::optional<SeLinuxOptions> selinux;
   std::optional<int64_t> run_as_user, run_as_group;
@@ -79,10 +81,10 @@ struct SecurityContext {  // LinuxSandboxSecurityContext and LinuxContainerSecur
   bool strict_supplemental_groups = false;
   bool readonly_rootfs = false;
   bool privileged = false;
-  bool no_new_privs = false;                // containers only
-  std::optional<SecurityProfile> seccomp;   // unset: unconfined (SECURITY 5.1)
+  bool no_new_privs = false;               // containers only
+  std::optional<SecurityProfile> seccomp;  // unset: unconfined (SECURITY 5.1)
   std::optional<SecurityProfile> apparmor;
-  Capabilities capabilities;                // containers only
+  Capabilities capabilities;  // containers only
   std::vector<std::string> masked_paths, readonly_paths;
 };
 
@@ -161,8 +163,8 @@ struct ContainerStatus {
   ContainerState state = ContainerState::kUnknown;
   int64_t created_at = 0, started_at = 0, finished_at = 0;
   int32_t exit_code = 0;
-  ImageSpec image;         // a name a person knows, never empty (rule 8)
-  std::string image_ref;   // repo digest, kept after the image is gone
+  ImageSpec image;        // a name a person knows, never empty (rule 8)
+  std::string image_ref;  // repo digest, kept after the image is gone
   std::string image_id;
   std::string reason, message;
   StringMap labels, annotations;

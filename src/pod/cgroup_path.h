@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a pod's and a container's control groups go, for the cgroupfs and the systemd driver. Pure;
+// any thread. Nothing is ever made outside the parent that the kubelet names (FEATURES 4, SECURITY
+// S22).
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace berth::pod {
+
+struct PodCgroup {
+  std::string path;  // cgroupfs: "/kubepods/pod1"; systemd: the slice's name, "kubepods-pod1.slice"
+  bool owned =
+      false;  // Berth makes and removes it: only for a pod that names no parent, cgroupfs driver
+};
+
+// `given` is CRI cgroup_parent; when it is empty, `default_parent` holds one group per pod
+// (cgroupfs), or is not used and the pod goes below system.slice (systemd).
+Result<PodCgroup> PlanPodCgroup(const std::string& given, const std::string& default_parent,
+                                const std::string& sandbox_id, bool systemd);
+
+// linux.cgroupsPath: "<pod>/<id>", or "<slice>:berth:<id>" which crun and runc turn into
+// berth-<id>.scope.
+std::string ContainerCgroupsPath(const std::string& pod_cgroup, const std::string& container_id,
+                                 bool systemd);
+
+}  // namespace berth::pod

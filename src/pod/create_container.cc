@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// CreateContainer: enter the pod, join or reserve the name, intent record, root file system, user,
+// spec, OCI create.
+#include "base/log.h"
+#include "base/strings.h"
+#include "pod/cgroup_path.h"
+#include "pod/engine_impl.h"
+#include "pod/record_codec.h"
+#include "pod/validate.h"
+
+namespace berth::pod {
+
+Result<std::string> Engine::Impl::CreateContainer(const Call& call, const std::string& sandbox_id,
+                                                  const ContainerConfig& request) {
+  SandboxPtr sandbox = TRY(NeedSandbox(sandbox_id), "create container");
+  SandboxRecord record = TRY(EnterCreate(*sandbox), "create container");
+  Result<std::string> id = CreateInSandbox(call, record, request);
+  LeaveCreate(*sandbox);
+  return TRY(std::move(id),
+             StrCat("create container ", Quote(request.metadata.name), " in pod ", sandbox->id));
+}
+
+// Rule 18. From here until LeaveCreate the pod is not taken apart.
+Result<SandboxRecord> Engine::Impl::EnterCreate(SandboxObject& sandbox) {
+  auto state = sandbox.state.Lock();
+  if (state->gone || state->record.phase != SandboxPhase::kReady) {
+    return Error(Code::kFailedPrecondition, StrCat("pod sandbox ", sandbox.id, " is not ready"));
+  }
+  ++state->creating;
+  return state->record;
+}
+
+void Engine::Impl::LeaveCreate(SandboxObject& sandbox) {
+  --sandbox.state.Lock()->creating;
+  sandbox.state.NotifyAll();
+}
+
+Result<std::string> Engine::Impl::CreateInSandbox(const Call& call, const SandboxRecord& sandbox,
+                                                  const ContainerConfig& request) {
+  TRY(ValidateContainerConfig(request, sandbox.config));
+  ContainerRecord record;
+  record.id = TRY(NewId());
+  record.sandbox_id = sandbox.id;
+  record.config = request;
+  record.created_at = d.clock.WallNanos();
+  record.log_directory = sandbox.config.log_directory;
+  ContainerPtr container = std::make_shared<ContainerObject>(record);
+  container->state.Lock()->op = ContainerObject::Op::kCreating;
+  ContainerPtr existing;
+  {
+    auto locked = table.Lock();
+    auto [name, fresh] =
+        locked->container_names.emplace(NameKey(sandbox.id, request.metadata), record.id);
+    if (fresh) {
+      locked->containers.emplace(record.id, container);
+    } else {
+      existing = locked->containers.at(name->second);
+    }
+  }
+  if (existing) return JoinCreate(call, *existing, request);
+  TRY(CreateNew(sandbox, container));
+  return record.id;
+}
+
+Result<std::string> Engine::Impl::JoinCreate(const Call& call, ContainerObject& container,
+                                             const ContainerConfig& request) {
+  ContainerRecord record = container.state.Lock()->record;
+  auto conflict = [&](std::string_view why) {
+    return Error(Code::kAlreadyExists, StrCat("attempt ", request.metadata.attempt,
+                                              " exists as container ", container.id, " ", why));
+  };
+  if (Encode(record.config) != Encode(request)) return conflict("with another configuration");
+  auto state = container.state.Lock();
+  TRY(Await(call, d.clock, container.state, state,
+            [](const auto& s) { return s.op != ContainerObject::Op::kCreating; }),
+      StrCat("wait for ", container.id));
+  if (state->create_error) return state->create_error->Clone();
+  if (!state->gone && state->record.phase == ContainerPhase::kCreated) return container.id;
+  return conflict("and is past its creation");
+}
+
+Result<image::FoundImage> Engine::Impl::FindImage(const ContainerConfig& request) {
+  const std::string& reference = request.image.image;
+  if (!request.image.runtime_handler.empty()) {
+    TRY(d.runtime.ResolveHandler(request.image.runtime_handler), "image runtime_handler");
+  }
+  std::optional<image::FoundImage> found = TRY(d.images.Find(reference), "find the image");
+  if (found) return std::move(*found);
+  return Error(Code::kNotFound, StrCat("image ", Quote(reference), " not found; pull it first"));
+}
+
+Result<> Engine::Impl::CreateNew(const SandboxRecord& sandbox, const ContainerPtr& container) {
+  ContainerRecord record = container->state.Lock()->record;
+  Rollback undo;
+  bool intent_written = false;
+  auto make = [&]() -> Result<> {
+    image::FoundImage image = TRY(FindImage(record.config));
+    record.image_id = image.info.id;
+    // Rule 8: neither is ever empty, and both outlive the image.
+    const std::string& asked = record.config.image.user_specified_image;
+    const auto& tags = image.info.tags;
+    record.image_ref = image.info.digests.empty() ? image.info.id : image.info.digests.front();
+    record.image_name = !asked.empty() ? asked : tags.empty() ? record.image_ref : tags.front();
+    record.stop_signal = TRY(StopSignalOf(record.config, image));
+    TRY(d.records.Put(record));
+    intent_written = true;
+    return MakeContainer(sandbox, image, record, undo);
+  };
+  Result<> made = make();
+  if (!made) {
+    std::vector<Rollback::Failure> failures = undo.Run();
+    for (const auto& f : failures) {
+      LogWarn(StrCat("container ", record.id, ": undo ", f.step, ": ", f.error.message()));
+    }
+    if (intent_written && failures.empty()) {
+      // The record goes last: it is what finds the rest after a crash.
+      Result<> removed = d.records.RemoveContainer(record.id);
+      if (!removed) failures.push_back({"record", std::move(removed.error())});
+    }
+    AbandonCreate(container, record, made.error(), failures.empty());
+    return made;
+  }
+  undo.Commit();
+  std::optional<runtime::ExitRecord> exit;
+  {
+    auto state = container->state.Lock();
+    state->record = record;
+    state->op = ContainerObject::Op::kNone;
+    exit = std::exchange(state->pending_exit, std::nullopt);
+  }
+  container->state.NotifyAll();
+  Emit(LifecycleEvent::Type::kCreated, record.sandbox_id, record.id);
+  if (exit) queue->Push(runtime::ContainerExited{record.sandbox_id, record.id, *exit});
+  return Ok();
+}
+
+Result<> Engine::Impl::MakeContainer(const SandboxRecord& sandbox, const image::FoundImage& image,
+                                     ContainerRecord& record, Rollback& undo) {
+  const std::string id = record.id;
+  undo.Add("root file system", [this, id] { return d.images.RemoveRootfs(id); });
+  image::Rootfs rootfs = TRY(d.images.PrepareRootfs(id, record.image_id), "root file system");
+  image::ResolvedUser user =
+      TRY(d.images.ResolveUser(record.image_id, MakeUserQuery(record.config, image)), "user");
+  record.user = {user.uid, user.gid, user.additional_gids};
+  record.cgroups_path = ContainerCgroupsPath(sandbox.cgroup_path, id, config.systemd_cgroup);
+  record.spec_json = TRY(MakeSpec(sandbox, image, user, record));
+
+  runtime::CreateRequest request;
+  request.sandbox_id = sandbox.id;
+  request.container_id = id;
+  request.spec_json = record.spec_json;
+  request.rootfs = std::move(rootfs.mount);
+  request.terminal = record.config.tty;
+  request.stdin_open = record.config.stdin_open;
+  request.stdin_once = record.config.stdin_once;
+  // Rule 26: without both, the output is discarded.
+  if (!record.log_directory.empty() && !record.config.log_path.empty()) {
+    request.log_directory = record.log_directory;
+    request.log_path = record.config.log_path;
+  }
+  undo.Add("container", [this, id, pod = sandbox.id] { return d.runtime.Delete(pod, id); });
+  record.pid = TRY(d.runtime.Create(std::move(request)));
+  record.phase = ContainerPhase::kCreated;
+  return TRY(d.records.Put(record)), Ok();
+}
+
+// As AbandonRun: gone without a trace, or left as exited so that RemoveContainer tries the undo
+// again.
+void Engine::Impl::AbandonCreate(const ContainerPtr& container, ContainerRecord record,
+                                 const Error& error, bool clean) {
+  {
+    auto state = container->state.Lock();
+    state->create_error = error.Clone();
+    state->op = ContainerObject::Op::kNone;
+    if (!clean) {
+      ApplyExit(record, {.exit_code = 128, .finished_at = d.clock.WallNanos()},
+                d.clock.WallNanos());
+      record.reason = "CreateError";
+      record.message = error.message();
+      state->record = record;
+    }
+  }
+  if (clean) {
+    Forget(container);
+    return;
+  }
+  container->state.NotifyAll();
+  PersistOrLog(*container);
+}
+
+}  // namespace berth::pod

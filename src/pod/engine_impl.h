@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's inside, private to src/pod. Objects are shared, so that a waiter keeps what it waits
+// for alive. Owned by Engine; any thread.
+//
+// Locks, in this order, none of them held across I/O or a call into another module:
+//   1. table     which pods and containers there are, and their reserved names
+//   2. state     of one pod or one container
+// Beside them each object has `persist`: held while its record is written, so that writes of one
+// object do not overtake each other. It is taken before 1 and 2, never after.
+//
+// Who may change a container (rows: what is going on; columns: what is asked)
+//                 Start                 Stop                          Remove
+//   creating      (has no id yet)       waits                         (has no id yet)
+//   starting      FailedPrecondition    waits, then stops             FailedPrecondition
+//   stopping      FailedPrecondition    joins; shortens, not longer   kills now, waits, removes
+//   removing      FailedPrecondition    joins the removal             joins the removal
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/guarded.h"
+#include "base/rollback.h"
+#include "pod/engine.h"
+#include "pod/event_queue.h"
+#include "pod/plan_container.h"
+#include "pod/plan_sandbox.h"
+#include "pod/reconcile.h"
+#include "pod/status.h"
+#include "pod/workers.h"
+
+namespace berth::pod {
+
+struct SandboxObject {
+  struct State {
+    SandboxRecord record;
+    bool running = false;  // RunPodSandbox in flight
+    bool busy = false;     // StopPodSandbox or RemovePodSandbox in flight
+    int creating = 0;      // CreateContainer calls in flight
+    bool gone = false;
+    std::optional<Error> run_error;  // for those who joined the RunPodSandbox
+  };
+  explicit SandboxObject(SandboxRecord record) : id(record.id) {
+    state.Lock()->record = std::move(record);
+  }
+  const std::string id;
+  Guarded<State> state;
+  std::mutex persist;
+};
+
+struct ContainerObject {
+  enum class Op { kNone, kCreating, kStarting, kRemoving };
+  struct Stop {
+    bool active = false;     // a worker drives it
+    bool signalled = false;  // the stop signal is sent once in a container's life (rule 14)
+    std::chrono::nanoseconds deadline{0};
+    std::optional<Error> error;
+  };
+  struct State {
+    ContainerRecord record;
+    Op op = Op::kNone;
+    bool gone = false;
+    Stop stop;
+    std::optional<Error> create_error;
+    std::optional<runtime::ExitRecord> pending_exit;  // came while creating or starting
+    bool Ended() const {
+      return gone || record.phase == ContainerPhase::kExited ||
+             record.phase == ContainerPhase::kRemoving;
+    }
+  };
+  explicit ContainerObject(ContainerRecord record) : id(record.id), sandbox_id(record.sandbox_id) {
+    state.Lock()->record = std::move(record);
+  }
+  const std::string id;
+  const std::string sandbox_id;
+  Guarded<State> state;
+  std::mutex persist;
+};
+
+using SandboxPtr = std::shared_ptr<SandboxObject>;
+using ContainerPtr = std::shared_ptr<ContainerObject>;
+
+struct Table {
+  std::map<std::string, SandboxPtr> sandboxes;
+  std::map<std::string, ContainerPtr> containers;
+  std::map<std::string, std::string> sandbox_names;  // NameKey -> id
+  std::map<std::string, std::string> container_names;
+};
+
+struct Engine::Impl {
+  Impl(Dependencies dependencies, EngineConfig engine_config);
+  ~Impl();
+
+  // --- table.cc: finding. An empty id is InvalidArgument; no pointer: unknown. A unique prefix is
+  // enough.
+  Result<SandboxPtr> FindSandbox(const std::string& id);
+  Result<ContainerPtr> FindContainer(const std::string& id);
+  Result<SandboxPtr> NeedSandbox(const std::string& id);  // NotFound
+  Result<ContainerPtr> NeedContainer(const std::string& id);
+  std::vector<ContainerPtr> ContainersOf(const std::string& sandbox_id);
+  void Forget(const SandboxPtr& sandbox);
+  void Forget(const ContainerPtr& container);
+
+  // --- events.cc
+  Result<> Persist(SandboxObject& sandbox);
+  Result<> Persist(ContainerObject& container);
+  void PersistOrLog(SandboxObject& sandbox);
+  void PersistOrLog(ContainerObject& container);
+  void Emit(LifecycleEvent::Type type, const std::string& sandbox, const std::string& object);
+  void EventLoop();
+  void OnExited(const runtime::ContainerExited& event);
+  void OnLost(const runtime::MonitorLost& event);
+  void OnLifecycle(LifecycleEvent event);
+
+  // --- run_pod_sandbox.cc
+  Result<std::string> RunPodSandbox(const Call& call, const SandboxConfig& config,
+                                    const std::string& handler);
+  Result<std::string> JoinRun(const Call& call, SandboxObject& sandbox, const SandboxConfig& config,
+                              const std::string& handler);
+  Result<> RunNew(const SandboxPtr& sandbox);
+  Result<> MakeSandbox(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo);
+  Result<> StartParts(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo);
+  void AbandonRun(const SandboxPtr& sandbox, SandboxRecord record, const Error& error, bool clean);
+
+  // --- stop_pod_sandbox.cc, remove_pod_sandbox.cc
+  Result<> StopPodSandbox(const Call& call, const std::string& id);
+  Result<> RemovePodSandbox(const Call& call, const std::string& id);
+  Result<bool> Claim(const Call& call, SandboxObject& sandbox);  // false: it is gone
+  void Unclaim(SandboxObject& sandbox);
+  Result<> StopClaimed(const Call& call, SandboxObject& sandbox);
+  Result<> StopContainersOf(const Call& call, const std::string& sandbox_id);
+  Result<> Dismantle(const SandboxRecord& record);
+  Result<> RemoveClaimed(const Call& call, const SandboxPtr& sandbox);
+  Result<> EraseSandbox(const SandboxPtr& sandbox);
+
+  // --- create_container.cc, resolve_container.cc
+  Result<std::string> CreateContainer(const Call& call, const std::string& sandbox_id,
+                                      const ContainerConfig& config);
+  Result<SandboxRecord> EnterCreate(SandboxObject& sandbox);
+  void LeaveCreate(SandboxObject& sandbox);
+  Result<std::string> CreateInSandbox(const Call& call, const SandboxRecord& sandbox,
+                                      const ContainerConfig& config);
+  Result<std::string> JoinCreate(const Call& call, ContainerObject& container,
+                                 const ContainerConfig& config);
+  Result<> CreateNew(const SandboxRecord& sandbox, const ContainerPtr& container);
+  Result<image::FoundImage> FindImage(const ContainerConfig& config);
+  Result<> MakeContainer(const SandboxRecord& sandbox, const image::FoundImage& image,
+                         ContainerRecord& record, Rollback& undo);
+  void AbandonCreate(const ContainerPtr& container, ContainerRecord record, const Error& error,
+                     bool clean);
+  Result<std::string> MakeSpec(const SandboxRecord& sandbox, const image::FoundImage& image,
+                               const image::ResolvedUser& user, ContainerRecord& record);
+  Result<std::vector<ResolvedMount>> ResolveMounts(const ContainerConfig& config);
+  Result<std::vector<oci::PlanDevice>> ResolveDevices(const ContainerConfig& config);
+  Result<std::optional<TargetContainer>> ResolveTarget(const ContainerConfig& config);
+
+  // --- start_container.cc, stop_container.cc, remove_container.cc
+  Result<> StartContainer(const Call& call, const std::string& id);
+  Result<> ClaimStart(ContainerObject& container);
+  void FinishStart(ContainerObject& container, int64_t started_at, const Result<>& outcome);
+  Result<> StopContainer(const Call& call, const std::string& id, std::chrono::seconds grace);
+  Result<> BeginStop(const ContainerPtr& container, std::chrono::seconds grace);
+  Result<> AwaitStop(const Call& call, ContainerObject& container);
+  Result<> DriveStop(ContainerObject& container);
+  Result<> KillAndAwait(ContainerObject& container);
+  Result<> EndUnknown(ContainerObject& container);
+  Result<> RemoveContainer(const Call& call, const std::string& id);
+  Result<> RemoveFound(const Call& call, const ContainerPtr& container);
+  Result<> EraseContainer(const ContainerPtr& container);
+
+  // --- exec_sync.cc, info.cc
+  Result<ContainerRecord> NeedRunning(const std::string& id, std::string_view what);
+  Result<runtime::ExecOutput> ExecSync(const std::string& id,
+                                       const std::vector<std::string>& command,
+                                       std::chrono::nanoseconds timeout);
+  Result<StringMap> PodSandboxInfo(const std::string& id);
+  Result<StringMap> ContainerInfo(const std::string& id);
+
+  // --- recover.cc
+  Result<> Recover();
+  Result<> Apply(Action& action);
+  Result<> ApplyUndo(const Action& action);
+  void Keep(SandboxRecord record);
+  void Keep(ContainerRecord record);
+
+  Dependencies d;
+  const EngineConfig config;
+  Guarded<Table> table;
+  std::function<void(const LifecycleEvent&)> listener;
+  std::shared_ptr<EventQueue> queue = std::make_shared<EventQueue>();
+  int64_t last_event = 0;  // event thread only
+  std::atomic<bool> ending{false};
+  Workers workers;
+  std::thread event_thread;
+};
+
+// Waits, with the lock released, until pred(value) holds. Cancelled or DeadlineExceeded when the
+// client gives up first. It looks again each second at the latest: the deadline counts the time
+// that the machine sleeps, a condition does not.
+template <class T, class Pred>
+Result<> Await(const Call& call, const Clock& clock, Guarded<T>& guarded,
+               typename Guarded<T>::Locked& locked, Pred pred) {
+  std::stop_callback wake(call.cancelled, [&] { guarded.NotifyAll(); });
+  while (!pred(*locked)) {
+    if (call.cancelled.stop_requested()) {
+      return Error(Code::kCancelled, "the client gave up waiting");
+    }
+    std::chrono::nanoseconds slice = std::chrono::seconds(1);
+    if (call.deadline.count() > 0) {
+      std::chrono::nanoseconds left = call.deadline - clock.Monotonic();
+      if (left.count() <= 0) return Error(Code::kDeadlineExceeded, "the client's deadline passed");
+      slice = std::min(slice, left);
+    }
+    guarded.WaitFor(locked, slice,
+                    [&](T& value) { return pred(value) || call.cancelled.stop_requested(); });
+  }
+  return Ok();
+}
+
+}  // namespace berth::pod

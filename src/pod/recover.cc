@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// After a start: look, decide with Reconcile, apply. A step that fails is logged and leaves its
+// object visible, so that the kubelet's Stop and Remove try again; it never keeps the daemon from
+// serving.
+#include <system_error>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "pod/engine_impl.h"
+
+namespace berth::pod {
+
+Result<> Engine::Impl::Recover() {
+  Found found;
+  found.sandboxes = TRY(d.records.LoadSandboxes(), "recover");
+  found.containers = TRY(d.records.LoadContainers(), "recover");
+  found.observations = TRY(d.runtime.Observe(), "recover");
+  found.network_namespaces = TRY(d.network.ListNs(), "recover");
+  found.rootfs = TRY(d.images.ListRootfs(), "recover");
+  found.boot_id = d.host.Facts().boot_id;
+  found.now = d.clock.WallNanos();
+  for (Action& action : Reconcile(found)) {
+    if (Result<> applied = Apply(action); !applied) {
+      LogWarn(StrCat("recover: pod ", action.sandbox_id, " container ", action.container_id, ": ",
+                     applied.error().message()));
+    }
+  }
+  std::vector<std::string> known;
+  for (const auto& [id, sandbox] : table.Lock()->sandboxes) known.push_back(id);
+  if (Result<> collected = d.network.CollectGarbage(known); !collected) {
+    LogWarn(StrCat("recover: network garbage: ", collected.error().message()));
+  }
+  // Not before: an exit that comes between Observe and Keep would find no container.
+  try {
+    event_thread = std::thread([this] { EventLoop(); });
+  } catch (const std::system_error& e) {
+    return Error(Code::kResourceExhausted, StrCat("start the event thread: ", e.what()));
+  }
+  return Ok();
+}
+
+Result<> Engine::Impl::Apply(Action& action) {
+  switch (action.kind) {
+    case Action::Kind::kKeepSandbox:
+      Keep(action.sandbox);
+      return action.changed ? d.records.Put(action.sandbox) : Ok();
+    case Action::Kind::kKeepContainer:
+      Keep(action.container);
+      return action.changed ? d.records.Put(action.container) : Ok();
+    case Action::Kind::kDetach:
+      return d.network.Detach(action.sandbox_id);
+    case Action::Kind::kUndoContainer:
+    case Action::Kind::kUndoSandbox:
+      return ApplyUndo(action);
+    case Action::Kind::kRemoveStrayContainer:
+      return d.runtime.Delete(action.sandbox_id, action.container_id);
+    case Action::Kind::kRemoveStraySandbox:
+      return d.runtime.StopSandbox(action.sandbox_id);
+    case Action::Kind::kRemoveStrayNs:
+      TRY(d.network.Detach(action.sandbox_id));
+      return d.network.RemoveNs(action.sandbox_id);
+    case Action::Kind::kRemoveStrayRootfs:
+      return d.images.RemoveRootfs(action.container_id);
+  }
+  return Ok();
+}
+
+// What was begun and never told to anybody, or was being removed. If it cannot be undone now it
+// becomes visible.
+Result<> Engine::Impl::ApplyUndo(const Action& action) {
+  if (action.kind == Action::Kind::kUndoContainer) {
+    auto undo = [&]() -> Result<> {
+      TRY(d.runtime.Delete(action.sandbox_id, action.container_id));
+      TRY(d.images.RemoveRootfs(action.container_id));
+      return d.records.RemoveContainer(action.container_id);
+    };
+    Result<> undone = undo();
+    if (undone) return undone;
+    ContainerRecord record = action.container;
+    ApplyUnknownExit(record, d.clock.WallNanos(), undone.error().message());
+    Keep(std::move(record));
+    return undone;
+  }
+  const SandboxRecord& record = action.sandbox;
+  auto undo = [&]() -> Result<> {
+    TRY(Dismantle(record));
+    if (record.owns_cgroup) TRY(d.host.RemoveCgroup(record.cgroup_path));
+    return d.records.RemoveSandbox(record.id);
+  };
+  Result<> undone = undo();
+  if (undone) return undone;
+  SandboxRecord kept = record;
+  kept.phase = SandboxPhase::kNotReady;
+  kept.stopped = false;
+  Keep(std::move(kept));
+  return undone;
+}
+
+// Names stay reserved over a restart (rule 42).
+void Engine::Impl::Keep(SandboxRecord record) {
+  auto locked = table.Lock();
+  if (record.loaded) locked->sandbox_names.emplace(NameKey(record.config.metadata), record.id);
+  std::string id = record.id;
+  locked->sandboxes.emplace(id, std::make_shared<SandboxObject>(std::move(record)));
+}
+
+void Engine::Impl::Keep(ContainerRecord record) {
+  auto locked = table.Lock();
+  if (record.loaded) {
+    locked->container_names.emplace(NameKey(record.sandbox_id, record.config.metadata), record.id);
+  }
+  std::string id = record.id;
+  locked->containers.emplace(id, std::make_shared<ContainerObject>(std::move(record)));
+}
+
+}  // namespace berth::pod

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// RemoveContainer: what runs is killed first (rule 17); the log file is the kubelet's and stays.
+#include "base/strings.h"
+#include "pod/engine_impl.h"
+
+namespace berth::pod {
+
+namespace {
+using Op = ContainerObject::Op;
+}  // namespace
+
+Result<> Engine::Impl::RemoveContainer(const Call& call, const std::string& id) {
+  ContainerPtr container = TRY(FindContainer(id), "remove container");
+  if (!container) return Ok();  // rule 1
+  return TRY(RemoveFound(call, container), StrCat("remove container ", container->id)), Ok();
+}
+
+Result<> Engine::Impl::RemoveFound(const Call& call, const ContainerPtr& container) {
+  {
+    auto state = container->state.Lock();
+    TRY(Await(call, d.clock, container->state, state,
+              [](const auto& s) { return s.gone || s.op != Op::kRemoving; }));
+    if (state->gone) return Ok();
+    if (state->op != Op::kNone) {
+      return Error(Code::kFailedPrecondition, "it is being created or started");
+    }
+    state->op = Op::kRemoving;
+  }
+  auto remove = [&]() -> Result<> {
+    TRY(BeginStop(container, std::chrono::seconds(0)));
+    TRY(AwaitStop(call, *container));
+    return EraseContainer(container);
+  };
+  Result<> removed = remove();
+  if (removed) return removed;
+  {
+    auto state = container->state.Lock();
+    state->op = Op::kNone;
+    if (state->record.phase == ContainerPhase::kRemoving) {
+      state->record.phase = ContainerPhase::kExited;
+    }
+  }
+  container->state.NotifyAll();
+  PersistOrLog(*container);
+  return removed;
+}
+
+Result<> Engine::Impl::EraseContainer(const ContainerPtr& container) {
+  container->state.Lock()->record.phase = ContainerPhase::kRemoving;
+  TRY(Persist(*container));
+  TRY(d.runtime.Delete(container->sandbox_id, container->id));
+  TRY(d.images.RemoveRootfs(container->id), "root file system");
+  {
+    // Under `persist`, so that no write that is on its way brings the row back.
+    std::lock_guard<std::mutex> ordered(container->persist);
+    TRY(d.records.RemoveContainer(container->id));
+    Forget(container);
+  }
+  Emit(LifecycleEvent::Type::kDeleted, container->sandbox_id, container->id);
+  return Ok();
+}
+
+}  // namespace berth::pod

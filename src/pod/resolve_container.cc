@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the planner may not look up itself: mount sources, devices, profiles, the TARGET container.
+#include "base/strings.h"
+#include "oci/build_spec.h"
+#include "oci/spec_json.h"
+#include "pod/engine_impl.h"
+#include "pod/plan_security.h"
+
+namespace berth::pod {
+
+namespace {
+
+oci::PlanDevice MakeDevice(const runtime::HostDevice& host, std::string path, std::string access) {
+  oci::PlanDevice out;
+  out.node.path = std::move(path);
+  out.node.type = host.type;
+  out.node.major = host.major;
+  out.node.minor = host.minor;
+  out.node.file_mode = host.mode & 07777;
+  out.node.uid = host.uid;
+  out.node.gid = host.gid;
+  out.access = std::move(access);
+  return out;
+}
+
+// "/dev/net" mapped to "/dev/x" puts /dev/net/tun at /dev/x/tun.
+std::string InContainer(const DeviceConfig& device, const std::string& host_path) {
+  const std::string& to = device.container_path.empty() ? device.host_path : device.container_path;
+  if (host_path == device.host_path || !host_path.starts_with(device.host_path)) return to;
+  std::string rest = host_path.substr(device.host_path.size());
+  return StrCat(to, rest.starts_with('/') ? "" : "/", rest);
+}
+
+}  // namespace
+
+Result<std::vector<ResolvedMount>> Engine::Impl::ResolveMounts(const ContainerConfig& request) {
+  std::vector<ResolvedMount> out;
+  for (const MountConfig& mount : request.mounts) {
+    std::string who = StrCat("mount ", Quote(mount.container_path));
+    ResolvedMount resolved;
+    resolved.source = TRY(d.host.ResolveMountSource(mount.host_path), who);
+    resolved.propagation = "private";
+    if (mount.propagation != MountConfig::Propagation::kPrivate) {
+      resolved.propagation = TRY(d.host.MountPropagation(resolved.source), who);
+    }
+    out.push_back(std::move(resolved));
+  }
+  return out;
+}
+
+Result<std::vector<oci::PlanDevice>> Engine::Impl::ResolveDevices(const ContainerConfig& request) {
+  std::vector<oci::PlanDevice> out;
+  if (request.security.privileged) {
+    for (const runtime::HostDevice& host : TRY(d.host.AllDevices(), "devices of the host")) {
+      out.push_back(MakeDevice(host, host.path, "rwm"));
+    }
+  }
+  for (const DeviceConfig& device : request.devices) {
+    std::string access = device.permissions.empty() ? "rwm" : device.permissions;
+    for (const runtime::HostDevice& host : TRY(d.host.Devices(device.host_path), "device")) {
+      oci::PlanDevice planned = MakeDevice(host, InContainer(device, host.path), access);
+      // What the request says of a path wins over what privilege brought.
+      std::erase_if(out, [&](const auto& old) { return old.node.path == planned.node.path; });
+      out.push_back(std::move(planned));
+    }
+  }
+  return out;
+}
+
+Result<std::optional<TargetContainer>> Engine::Impl::ResolveTarget(const ContainerConfig& request) {
+  const NamespaceOptions& ns = request.security.namespaces;
+  if (ns.pid != NamespaceMode::kTarget || ns.target_id.empty()) return std::nullopt;
+  ContainerPtr target = TRY(FindContainer(ns.target_id), "namespace_options: target");
+  if (!target) return std::nullopt;
+  auto state = target->state.Lock();
+  return TargetContainer{target->sandbox_id, state->record.phase == ContainerPhase::kRunning,
+                         state->record.pid};
+}
+
+Result<std::string> Engine::Impl::MakeSpec(const SandboxRecord& sandbox,
+                                           const image::FoundImage& image,
+                                           const image::ResolvedUser& user,
+                                           ContainerRecord& record) {
+  ContainerInputs in{.sandbox = sandbox,
+                     .config = record.config,
+                     .image = image,
+                     .user = user,
+                     .facts = d.host.Facts(),
+                     .engine = config,
+                     .id = record.id,
+                     .rootfs_path = d.runtime.RootfsPath(sandbox.id, record.id),
+                     .net_ns_path = d.network.NsPath(sandbox.id),
+                     .mounts = TRY(ResolveMounts(record.config)),
+                     .devices = TRY(ResolveDevices(record.config)),
+                     .seccomp_profile = {},
+                     .target = TRY(ResolveTarget(record.config))};
+  std::string profile = TRY(LocalhostSeccompPath(record.config.security));
+  if (!profile.empty()) {
+    in.seccomp_profile = TRY(d.host.ReadSeccompProfile(profile), "seccomp profile");
+  }
+  oci::ContainerPlan plan = TRY(PlanContainer(in));
+  oci::Spec spec = TRY(oci::BuildSpec(plan), "spec");
+  return TRY(oci::ToJson(spec), "spec");
+}
+
+}  // namespace berth::pod

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// RunPodSandbox: validate, join or reserve, plan, intent record, then the steps, each with its
+// undo.
+#include "base/log.h"
+#include "base/strings.h"
+#include "pod/engine_impl.h"
+#include "pod/record_codec.h"
+#include "pod/validate.h"
+
+namespace berth::pod {
+
+Result<std::string> Engine::Impl::RunPodSandbox(const Call& call, const SandboxConfig& request,
+                                                const std::string& handler) {
+  TRY(ValidateSandboxConfig(request), "run pod sandbox");
+  SandboxRecord record;
+  record.handler =
+      TRY(d.runtime.ResolveHandler(handler.empty() ? config.default_runtime_handler : handler),
+          "run pod sandbox");
+  record.id = TRY(NewId());
+  record.config = request;
+  record.created_at = d.clock.WallNanos();
+  record.boot_id = d.host.Facts().boot_id;
+  SandboxPtr sandbox = std::make_shared<SandboxObject>(record);
+  sandbox->state.Lock()->running = true;
+  SandboxPtr existing;
+  {
+    auto locked = table.Lock();
+    auto [name, fresh] = locked->sandbox_names.emplace(NameKey(request.metadata), record.id);
+    if (fresh) {
+      locked->sandboxes.emplace(record.id, sandbox);
+    } else {
+      existing = locked->sandboxes.at(name->second);
+    }
+  }
+  if (existing) return JoinRun(call, *existing, request, record.handler);
+  TRY(RunNew(sandbox), StrCat("run pod sandbox ", request.metadata.ns, "/", request.metadata.name));
+  return record.id;
+}
+
+// The same request again gets the same pod: the kubelet repeats a call whose deadline has passed.
+Result<std::string> Engine::Impl::JoinRun(const Call& call, SandboxObject& sandbox,
+                                          const SandboxConfig& request,
+                                          const std::string& handler) {
+  const std::string wanted = Encode(request);
+  SandboxRecord record = sandbox.state.Lock()->record;
+  auto conflict = [&](std::string_view why) {
+    return Error(Code::kAlreadyExists,
+                 StrCat("pod ", request.metadata.ns, "/", request.metadata.name, " attempt ",
+                        request.metadata.attempt, " exists as ", sandbox.id, " ", why));
+  };
+  if (record.handler != handler || Encode(record.config) != wanted) {
+    return conflict("with another configuration");
+  }
+  auto state = sandbox.state.Lock();
+  TRY(Await(call, d.clock, sandbox.state, state, [](const auto& s) { return !s.running; }),
+      StrCat("run pod sandbox: wait for ", sandbox.id));
+  if (state->run_error) return state->run_error->Clone();
+  if (!state->gone && state->record.phase == SandboxPhase::kReady) return sandbox.id;
+  return conflict("and is not ready");
+}
+
+Result<> Engine::Impl::RunNew(const SandboxPtr& sandbox) {
+  SandboxRecord record = sandbox->state.Lock()->record;
+  Result<SandboxPlan> plan =
+      PlanSandbox(record.id, record.config, record.handler, d.host.Facts(), config);
+  if (!plan) {
+    AbandonRun(sandbox, record, plan.error(), true);
+    return std::move(plan.error());
+  }
+  record.owns_cgroup = plan->owns_cgroup;
+  record.cgroup_path = plan->cgroup_path;
+  if (Result<> intent = d.records.Put(record); !intent) {
+    AbandonRun(sandbox, record, intent.error(), true);
+    return std::move(intent.error());
+  }
+  Rollback undo;
+  Result<> made = MakeSandbox(*plan, record, undo);
+  if (!made) {
+    std::vector<Rollback::Failure> failures = undo.Run();
+    for (const auto& f : failures) {
+      LogWarn(StrCat("pod ", record.id, ": undo ", f.step, ": ", f.error.message()));
+    }
+    AbandonRun(sandbox, record, made.error(), failures.empty());
+    return made;
+  }
+  undo.Commit();
+  {
+    auto state = sandbox->state.Lock();
+    state->record = record;
+    state->running = false;
+  }
+  sandbox->state.NotifyAll();
+  Emit(LifecycleEvent::Type::kCreated, record.id, record.id);
+  Emit(LifecycleEvent::Type::kStarted, record.id, record.id);
+  return Ok();
+}
+
+Result<> Engine::Impl::MakeSandbox(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo) {
+  const std::string id = record.id;
+  if (plan.owns_cgroup) {
+    undo.Add("control group",
+             [this, path = plan.cgroup_path] { return d.host.RemoveCgroup(path); });
+    TRY(d.host.CreateCgroup(plan.cgroup_path));
+  }
+  if (!plan.host_network) {
+    undo.Add("network namespace", [this, id] { return d.network.RemoveNs(id); });
+    TRY(d.network.CreateNs(id, plan.net_sysctls), "network namespace");
+  }
+  TRY(StartParts(plan, record, undo));
+  record.phase = SandboxPhase::kReady;
+  return TRY(d.records.Put(record)), Ok();
+}
+
+// CNI and the monitor do not need each other: both at once, and both have ended before anything is
+// undone.
+Result<> Engine::Impl::StartParts(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo) {
+  const std::string id = record.id;
+  undo.Add("monitor", [this, id] { return d.runtime.StopSandbox(id); });
+  std::optional<Result<runtime::SandboxHandle>> started;
+  auto start = [&] { started = d.runtime.StartSandbox(plan.spec); };
+  if (plan.host_network) {
+    start();
+    record.handle = TRY(std::move(*started), "start the monitor");
+    return Ok();
+  }
+  undo.Add("network", [this, id] { return d.network.Detach(id); });
+  std::optional<Result<runtime::NetworkStatus>> attached;
+  RunBoth(start, [&] { attached = d.network.Attach(plan.network); });
+  record.network_attached = true;
+  runtime::NetworkStatus network = TRY(std::move(*attached), "set up the network");
+  record.handle = TRY(std::move(*started), "start the monitor");
+  record.ips = std::move(network.ips);
+  return Ok();
+}
+
+// Nothing is left: the pod never was, and its name is free. Something could not be undone: it stays
+// as NotReady, so that the kubelet's StopPodSandbox and RemovePodSandbox try again.
+void Engine::Impl::AbandonRun(const SandboxPtr& sandbox, SandboxRecord record, const Error& error,
+                              bool clean) {
+  if (clean) {
+    if (Result<> removed = d.records.RemoveSandbox(record.id); !removed) {
+      LogWarn(StrCat("pod ", record.id, ": undo record: ", removed.error().message()));
+      clean = false;
+    }
+  }
+  {
+    auto state = sandbox->state.Lock();
+    state->run_error = error.Clone();
+    state->running = false;
+    if (!clean) {
+      record.phase = SandboxPhase::kNotReady;
+      state->record = record;
+    }
+  }
+  if (clean) {
+    Forget(sandbox);
+    return;
+  }
+  sandbox->state.NotifyAll();
+  PersistOrLog(*sandbox);
+}
+
+}  // namespace berth::pod

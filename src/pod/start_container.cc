@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// StartContainer: only from CREATED and only in a READY pod (rule 18).
+#include "base/log.h"
+#include "base/strings.h"
+#include "pod/engine_impl.h"
+
+namespace berth::pod {
+
+namespace {
+using Op = ContainerObject::Op;
+using Phase = ContainerPhase;
+
+std::string_view PhaseName(Phase phase) {
+  switch (phase) {
+    case Phase::kRunning:
+      return "running";
+    case Phase::kExited:
+      return "exited";
+    case Phase::kRemoving:
+      return "being removed";
+    case Phase::kUnknown:
+      return "in an unknown state";
+    default:
+      return "being created";
+  }
+}
+}  // namespace
+
+Result<> Engine::Impl::StartContainer(const Call&, const std::string& id) {
+  ContainerPtr container = TRY(NeedContainer(id), "start container");
+  const std::string who = StrCat("start container ", container->id);
+  SandboxPtr sandbox = TRY(NeedSandbox(container->sandbox_id), who);
+  {
+    auto state = sandbox->state.Lock();
+    if (state->record.phase != SandboxPhase::kReady) {
+      return Error(Code::kFailedPrecondition,
+                   StrCat(who, ": pod sandbox ", sandbox->id, " is not ready"));
+    }
+  }
+  TRY(ClaimStart(*container), who);
+  int64_t now = d.clock.WallNanos();
+  Result<> started = d.runtime.Start(container->sandbox_id, container->id);
+  FinishStart(*container, now, started);
+  return TRY(std::move(started), who), Ok();
+}
+
+Result<> Engine::Impl::ClaimStart(ContainerObject& container) {
+  auto state = container.state.Lock();
+  if (state->gone) return Error(Code::kNotFound, "it was removed");
+  if (state->op == Op::kStarting) return Error(Code::kFailedPrecondition, "it is being started");
+  if (state->op == Op::kRemoving) return Error(Code::kFailedPrecondition, "it is being removed");
+  if (state->stop.active) return Error(Code::kFailedPrecondition, "it is being stopped");
+  if (state->record.phase != Phase::kCreated) {
+    return Error(Code::kFailedPrecondition, StrCat("it is ", PhaseName(state->record.phase)));
+  }
+  state->op = Op::kStarting;
+  return Ok();
+}
+
+// A failed start ends as EXITED, 128, StartError (rules 18 and 19), also when its process has been
+// seen to end.
+void Engine::Impl::FinishStart(ContainerObject& container, int64_t started_at,
+                               const Result<>& outcome) {
+  std::optional<runtime::ExitRecord> exit;
+  {
+    auto state = container.state.Lock();
+    state->op = Op::kNone;
+    exit = std::exchange(state->pending_exit, std::nullopt);
+    ContainerRecord& record = state->record;
+    if (outcome) {
+      // Unless the monitor was lost meanwhile.
+      if (record.phase == Phase::kCreated) record.phase = Phase::kRunning;
+      record.started_at = started_at;
+    } else {
+      ApplyExit(record, {.exit_code = 128, .finished_at = d.clock.WallNanos()}, started_at);
+      record.reason = "StartError";
+      record.message = outcome.error().message();
+    }
+  }
+  container.state.NotifyAll();
+  PersistOrLog(container);
+  using Type = LifecycleEvent::Type;
+  Emit(outcome ? Type::kStarted : Type::kStopped, container.sandbox_id, container.id);
+  if (outcome) {
+    if (exit) queue->Push(runtime::ContainerExited{container.sandbox_id, container.id, *exit});
+    return;
+  }
+  // The OCI runtime's init may still wait to be started; RemoveContainer takes away what it left.
+  if (Result<> killed = d.runtime.KillAll(container.sandbox_id, container.id); !killed) {
+    LogDebug(StrCat("container ", container.id, ": kill: ", killed.error().message()));
+  }
+}
+
+}  // namespace berth::pod

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// StopContainer. One worker drives a container's stop; callers only set its deadline and wait, so a
+// client that gives up changes nothing, and a later call can shorten the grace period (rules 14 and
+// 15). No lock is held while waiting.
+//
+//   StopContainer -> BeginStop (deadline = min) -> worker: [signal once] -> wait for the deadline
+//   -> KillAll -> exit seen
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "pod/engine_impl.h"
+
+namespace berth::pod {
+
+namespace {
+using Op = ContainerObject::Op;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+constexpr seconds kLongestGrace{int64_t{10} * 365 * 24 * 3600};
+// SIGKILL ends a process at once, unless it hangs in the kernel: then it is tried again, and in the
+// end the caller is told, rather than kept for ever.
+constexpr seconds kKillRetry{10};
+constexpr int kKillAttempts = 10;
+
+bool InBetween(Op op) { return op == Op::kCreating || op == Op::kStarting; }
+}  // namespace
+
+Result<> Engine::Impl::StopContainer(const Call& call, const std::string& id, seconds grace) {
+  ContainerPtr container = TRY(FindContainer(id), "stop container");
+  if (!container) return Ok();  // rule 1
+  const std::string who = StrCat("stop container ", container->id);
+  TRY(BeginStop(container, grace), who);
+  return TRY(AwaitStop(call, *container), who), Ok();
+}
+
+Result<> Engine::Impl::BeginStop(const ContainerPtr& container, seconds grace) {
+  grace = std::clamp(grace, seconds(0), kLongestGrace);
+  {
+    auto state = container->state.Lock();
+    if (state->Ended()) return Ok();
+    nanoseconds deadline = d.clock.Monotonic() + grace;
+    ContainerObject::Stop& stop = state->stop;
+    bool joins = stop.active;
+    stop.deadline = joins ? std::min(stop.deadline, deadline) : deadline;
+    stop.active = true;
+    stop.error.reset();
+    if (joins) {
+      container->state.NotifyAll();
+      return Ok();
+    }
+  }
+  Result<> worker = workers.Start([this, container] {
+    Result<> driven = DriveStop(*container);
+    {
+      auto state = container->state.Lock();
+      state->stop.active = false;
+      if (!driven) state->stop.error = std::move(driven.error());
+    }
+    container->state.NotifyAll();
+  });
+  if (worker) return worker;
+  container->state.Lock()->stop.active = false;
+  container->state.NotifyAll();
+  return worker;
+}
+
+Result<> Engine::Impl::AwaitStop(const Call& call, ContainerObject& container) {
+  auto state = container.state.Lock();
+  TRY(Await(call, d.clock, container.state, state,
+            [](const auto& s) { return s.Ended() || !s.stop.active; }));
+  if (!state->Ended() && state->stop.error) return state->stop.error->Clone();
+  if (!state->Ended()) return Error(Code::kUnavailable, "the daemon is ending");
+  return Ok();
+}
+
+Result<> Engine::Impl::DriveStop(ContainerObject& container) {
+  while (!ending) {
+    int signal = 0;
+    {
+      auto state = container.state.Lock();
+      if (state->Ended()) return Ok();
+      if (InBetween(state->op)) {
+        container.state.WaitFor(state, seconds(1),
+                                [&](auto& s) { return !InBetween(s.op) || ending; });
+        continue;
+      }
+      if (state->record.phase == ContainerPhase::kUnknown || !state->record.loaded) break;
+      nanoseconds left = state->stop.deadline - d.clock.Monotonic();
+      // One that never ran has nobody to hear a signal.
+      if (state->record.phase == ContainerPhase::kCreated || left.count() <= 0) break;
+      if (state->stop.signalled) {
+        nanoseconds deadline = state->stop.deadline;
+        container.state.WaitFor(state, std::min<nanoseconds>(left, seconds(1)), [&](auto& s) {
+          return s.Ended() || s.stop.deadline != deadline || ending;
+        });
+        continue;
+      }
+      state->stop.signalled = true;
+      signal = state->record.stop_signal;
+    }
+    Result<> sent = d.runtime.Signal(container.sandbox_id, container.id, signal);
+    if (sent) continue;
+    container.state.Lock()->stop.signalled = false;  // the next call tries again
+    return TRY(std::move(sent), StrCat("signal ", signal)), Ok();
+  }
+  if (ending) return Ok();
+  return KillAndAwait(container);
+}
+
+Result<> Engine::Impl::KillAndAwait(ContainerObject& container) {
+  for (int attempt = 0; attempt < kKillAttempts && !ending; ++attempt) {
+    bool watched = false;
+    {
+      auto state = container.state.Lock();
+      if (state->Ended()) return Ok();
+      watched = state->record.phase != ContainerPhase::kUnknown && state->record.loaded;
+    }
+    if (!watched) return EndUnknown(container);
+    Result<> killed = d.runtime.KillAll(container.sandbox_id, container.id);
+    auto state = container.state.Lock();
+    if (!killed && !state->Ended() && state->record.phase != ContainerPhase::kUnknown) {
+      return TRY(std::move(killed), "kill"), Ok();
+    }
+    container.state.WaitFor(state, kKillRetry, [&](auto& s) {
+      return s.Ended() || s.record.phase == ContainerPhase::kUnknown || ending;
+    });
+  }
+  auto state = container.state.Lock();
+  if (state->Ended() || ending) return Ok();
+  return Error(Code::kDeadlineExceeded, "its processes do not end although they were killed");
+}
+
+// Nobody watches it any more: the OCI runtime's own record is what finds its processes.
+Result<> Engine::Impl::EndUnknown(ContainerObject& container) {
+  TRY(d.runtime.Delete(container.sandbox_id, container.id), "delete");
+  {
+    auto state = container.state.Lock();
+    if (state->Ended()) return Ok();
+    ApplyUnknownExit(state->record, d.clock.WallNanos(), state->record.message);
+  }
+  container.state.NotifyAll();
+  PersistOrLog(container);
+  Emit(LifecycleEvent::Type::kStopped, container.sandbox_id, container.id);
+  return Ok();
+}
+
+}  // namespace berth::pod

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pod/validate.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+
+namespace berth::pod {
+
+namespace {
+
+Error Invalid(std::string message) { return Error(Code::kInvalidArgument, std::move(message)); }
+
+bool HasControl(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](char c) {
+    auto byte = static_cast<unsigned char>(c);
+    return byte < 0x20 || byte == 0x7f;
+  });
+}
+
+Result<> ValidateMetadata(const PodMetadata& metadata) {
+  // The kubelet refuses a status without any of these (rule 25), so a pod must not start without.
+  if (metadata.name.empty()) return Invalid("sandbox metadata: name is empty");
+  if (metadata.ns.empty()) return Invalid("sandbox metadata: namespace is empty");
+  if (metadata.uid.empty()) return Invalid("sandbox metadata: uid is empty");
+  if (HasControl(metadata.name) || HasControl(metadata.ns) || HasControl(metadata.uid)) {
+    return Invalid("sandbox metadata: control character in name, namespace or uid");
+  }
+  return Ok();
+}
+
+Result<> ValidateHostname(std::string_view hostname) {
+  // sethostname(2) takes 64 bytes; the rest is what may stand in /etc/hostname and $HOSTNAME.
+  auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_';
+  };
+  if (hostname.size() > 64 || !std::all_of(hostname.begin(), hostname.end(), allowed)) {
+    return Invalid(StrCat("hostname ", Quote(hostname), " is not a host name of at most 64 bytes"));
+  }
+  return Ok();
+}
+
+// A line break in any of these would add lines of its own to resolv.conf.
+Result<> ValidateDns(const DnsConfig& dns) {
+  for (const auto* list : {&dns.servers, &dns.searches, &dns.options}) {
+    for (const std::string& word : *list) {
+      if (word.empty() || HasControl(word) || word.find(' ') != std::string::npos) {
+        return Invalid(StrCat("dns_config: ", Quote(word), " is not a word"));
+      }
+    }
+  }
+  return Ok();
+}
+
+Result<> ValidatePort(const PortMapping& port) {
+  if (port.host_port < 0 || port.host_port > 65535) {
+    return Invalid(StrCat("port mapping: host port ", port.host_port, " is out of range"));
+  }
+  if (port.container_port < 0 || port.container_port > 65535 ||
+      (port.host_port != 0 && port.container_port == 0)) {
+    return Invalid(
+        StrCat("port mapping: container port ", port.container_port, " is out of range"));
+  }
+  return Ok();
+}
+
+Result<> ValidateSandboxNamespaces(const NamespaceOptions& ns) {
+  if (ns.network != NamespaceMode::kPod && ns.network != NamespaceMode::kNode) {
+    return Invalid("sandbox namespace_options: network is neither POD nor NODE");
+  }
+  if (ns.ipc != NamespaceMode::kPod && ns.ipc != NamespaceMode::kNode) {
+    return Invalid("sandbox namespace_options: ipc is neither POD nor NODE");
+  }
+  if (ns.pid == NamespaceMode::kTarget) {
+    return Invalid("sandbox namespace_options: pid TARGET is for containers only");
+  }
+  return ValidateUserNamespace(ns);
+}
+
+Result<> ValidateId(const std::optional<int64_t>& id, std::string_view what) {
+  if (id && (*id < 0 || *id > 0xfffffffeLL)) {
+    return Invalid(StrCat(what, " ", *id, " is out of range"));
+  }
+  return Ok();
+}
+
+Result<> ValidateUserFields(const SecurityContext& security, std::string_view who) {
+  if (security.run_as_group && !security.run_as_user && security.run_as_username.empty()) {
+    return Invalid(StrCat(who, ": run_as_group needs run_as_user or run_as_username"));
+  }
+  TRY(ValidateId(security.run_as_user, StrCat(who, ": run_as_user")));
+  TRY(ValidateId(security.run_as_group, StrCat(who, ": run_as_group")));
+  for (int64_t group : security.supplemental_groups) {
+    TRY(ValidateId(group, StrCat(who, ": supplemental group")));
+  }
+  return Ok();
+}
+
+Result<> ValidateProfile(const std::optional<SecurityProfile>& profile, std::string_view what) {
+  if (!profile) return Ok();
+  bool localhost = profile->type == SecurityProfile::Type::kLocalhost;
+  // An empty Localhost reference must never come to mean "no profile" (CVE-2023-2431).
+  if (localhost && profile->localhost_ref.empty()) {
+    return Invalid(StrCat(what, ": Localhost without localhost_ref"));
+  }
+  if (!localhost && !profile->localhost_ref.empty()) {
+    return Invalid(StrCat(what, ": localhost_ref is for Localhost only"));
+  }
+  if (HasControl(profile->localhost_ref)) return Invalid(StrCat(what, ": control character"));
+  return Ok();
+}
+
+Result<> ValidateMount(const MountConfig& mount) {
+  if (mount.container_path.empty()) return Invalid("mount: container_path is empty");
+  std::string name = StrCat("mount ", Quote(mount.container_path));
+  if (!mount.image.empty()) {
+    if (!mount.host_path.empty()) return Invalid(StrCat(name, ": image and host_path together"));
+    if (!mount.readonly) return Invalid(StrCat(name, ": an image volume must be readonly"));
+    return Error(Code::kUnimplemented, StrCat(name, ": image volumes are not supported yet"));
+  }
+  if (mount.host_path.empty()) return Invalid(StrCat(name, ": host_path is empty"));
+  if (mount.host_path[0] != '/') return Invalid(StrCat(name, ": host_path is not absolute"));
+  if (mount.recursive_readonly &&
+      (!mount.readonly || mount.propagation != MountConfig::Propagation::kPrivate)) {
+    return Invalid(StrCat(name, ": recursive_read_only needs readonly and private propagation"));
+  }
+  if (!mount.uid_mappings.empty() || !mount.gid_mappings.empty()) {
+    return Error(Code::kUnimplemented, StrCat(name, ": idmapped volumes are not supported yet"));
+  }
+  for (const std::string& option : mount.mount_options) {
+    if (option != "noexec" && option != "nodev" && option != "nosuid") {
+      return Invalid(StrCat(name, ": mount option ", Quote(option), " is not allowed"));
+    }
+  }
+  return Ok();
+}
+
+Result<> ValidateDevice(const DeviceConfig& device) {
+  if (device.host_path.empty() || device.host_path[0] != '/') {
+    return Invalid(StrCat("device ", Quote(device.host_path), ": host_path is not absolute"));
+  }
+  if (device.permissions.find_first_not_of("rwm") != std::string::npos) {
+    return Invalid(StrCat("device ", device.host_path, ": permissions ", Quote(device.permissions),
+                          " are not of \"rwm\""));
+  }
+  return Ok();
+}
+
+// The other limits are checked where the spec is built; these two become unsigned on the way.
+Result<> ValidateResources(const std::optional<LinuxResources>& resources) {
+  if (!resources) return Ok();
+  if (resources->cpu_shares < 0) return Invalid("resources: cpu_shares is negative");
+  if (resources->cpu_period < 0) return Invalid("resources: cpu_period is negative");
+  return Ok();
+}
+
+}  // namespace
+
+Result<> ValidateUserNamespace(const NamespaceOptions& namespaces) {
+  if (!namespaces.userns) return Ok();
+  switch (namespaces.userns->mode) {
+    case NamespaceMode::kNode:
+      return Ok();
+    case NamespaceMode::kPod:
+      return Error(Code::kUnimplemented, "userns_options: user namespaces are not supported yet");
+    default:
+      return Invalid("userns_options: mode is neither POD nor NODE");
+  }
+}
+
+Result<> ValidateLogPath(std::string_view log_path) {
+  if (log_path.empty()) return Ok();
+  if (log_path[0] == '/' || log_path.find('\0') != std::string_view::npos) {
+    return Invalid(StrCat("log_path ", Quote(log_path), " is not relative"));
+  }
+  for (std::string_view part : Split(log_path, '/')) {
+    if (part.empty() || part == "." || part == "..") {
+      return Invalid(StrCat("log_path ", Quote(log_path), " leaves or repeats its directory"));
+    }
+  }
+  return Ok();
+}
+
+Result<> ValidateSandboxConfig(const SandboxConfig& config) {
+  TRY(ValidateMetadata(config.metadata));
+  TRY(ValidateHostname(config.hostname));
+  if (config.dns) TRY(ValidateDns(*config.dns));
+  for (const PortMapping& port : config.port_mappings) TRY(ValidatePort(port));
+  TRY(ValidateSandboxNamespaces(config.security.namespaces));
+  TRY(ValidateUserFields(config.security, "sandbox"));
+  TRY(ValidateProfile(config.security.seccomp, "sandbox seccomp"));
+  TRY(ValidateProfile(config.security.apparmor, "sandbox apparmor"));
+  const std::string& logs = config.log_directory;
+  if (!logs.empty() && (logs[0] != '/' || logs.find('\0') != std::string::npos)) {
+    return Invalid(StrCat("log_directory ", Quote(logs), " is not absolute"));
+  }
+  for (std::string_view part : Split(logs, '/')) {
+    if (part == "..") return Invalid(StrCat("log_directory ", Quote(logs), " has \"..\""));
+  }
+  return Ok();
+}
+
+Result<> ValidateContainerConfig(const ContainerConfig& config, const SandboxConfig& sandbox) {
+  if (config.metadata.name.empty()) return Invalid("container metadata: name is empty");
+  std::string who = StrCat("container ", Quote(config.metadata.name));
+  if (HasControl(config.metadata.name)) return Invalid(StrCat(who, ": control character"));
+  if (config.image.image.empty()) return Invalid(StrCat(who, ": image is empty"));
+  TRY(ValidateLogPath(config.log_path), who);
+  TRY(ValidateUserFields(config.security, who));
+  TRY(ValidateProfile(config.security.seccomp, StrCat(who, ": seccomp")));
+  TRY(ValidateProfile(config.security.apparmor, StrCat(who, ": apparmor")));
+  TRY(ValidateUserNamespace(config.security.namespaces), who);
+  if (config.security.privileged && !sandbox.security.privileged) {
+    return Invalid(StrCat(who, ": a privileged container needs a privileged sandbox"));
+  }
+  for (const MountConfig& mount : config.mounts) TRY(ValidateMount(mount), who);
+  for (const DeviceConfig& device : config.devices) TRY(ValidateDevice(device), who);
+  TRY(ValidateResources(config.resources), who);
+  if (!config.cdi_devices.empty()) {
+    return Error(Code::kUnimplemented, StrCat(who, ": CDI devices are not supported yet"));
+  }
+  if (config.stop_signal < 0 || config.stop_signal > 64) {
+    return Invalid(StrCat(who, ": stop_signal ", config.stop_signal, " is out of range"));
+  }
+  return Ok();
+}
+
+}  // namespace berth::pod
