@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A real berthd driven by crictl, with real crun, runc, CNI plugins, overlay and registries.   run.py [PART OF A NAME...]"""
+import pathlib
+import sys
+
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parent.parent)]
+
+from support import environment, registry, suite, tools
+from support.node import Node
+from support.snapshot import Snapshot
+
+PARTS = ["test_images", "test_pods", "test_containers", "test_logs", "test_security", "test_volumes", "test_network",
+         "test_errors", "test_restart", "test_whole"]
+
+
+def main():
+    from images import HTTPS, Images
+    for part in PARTS:
+        __import__(part)
+    work = environment.WORK
+    images = Images(work)
+    images.start_https(work)
+    node = Node(work / "node", environment.STORE / "root", "/run/berth")
+    node.images, node.everything = images, Images
+    registry.write_hosts(node.certs, HTTPS, f"https://{HTTPS}", ca=images.authority)
+    node.start()
+    # What must be there again after everything is removed: images too.
+    node.bare = Snapshot([node.root, node.state, "/run/netns", "/var/lib/cni", node.logs, "/etc/cni"])
+    node.crictl("pull", "127.0.0.1:5000/test/busybox:1")
+    node.clean = Snapshot([node.state, "/run/netns", "/var/lib/cni", node.logs, node.root / "containers"])
+
+    counter = suite.run_tests(node, lambda n: n.clean.assert_nothing_added(ignore_daemon), suite.suite_arguments())
+    try:
+        node.close()
+    except AssertionError as error:
+        counter.fail("berthd ends on SIGTERM", str(error))
+    images.close()
+    return counter.finish()
+
+
+def ignore_daemon(kind, value):
+    """A restarted berthd is another process."""
+    return kind == "process" and "/berthd --config" in value
+
+
+if __name__ == "__main__":
+    tools.crictl()
+    tools.berth_binary("berthd")
+    environment.run_isolated(main)

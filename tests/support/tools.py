@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""crictl and critest of the version the suites are written for, built once into .cache/bin."""
+import os
+import pathlib
+import shutil
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = ROOT / "build" / "bin"
+CACHE = ROOT / ".cache" / "bin"
+VERSION = "v1.36.0"
+MODULE = pathlib.Path(__file__).resolve().parent / "crictl"  # go.mod and go.sum pin every source
+
+
+def _go():
+    for candidate in ("go", "/usr/local/go/bin/go", "/usr/lib/go/bin/go"):
+        path = shutil.which(candidate)
+        if path:
+            return path
+    subprocess.run("apt-get update -qq; apt-get install -y -qq --no-install-recommends -t bookworm-backports golang-go "
+                   "|| apt-get install -y -qq --no-install-recommends golang-go", shell=True, capture_output=True)
+    path = shutil.which("go")
+    if not path:
+        raise SystemExit("crictl has to be built and no Go is installed or installable; install Go >= 1.21, or crictl "
+                         f"{VERSION} on PATH and critest in {CACHE}")
+    return path
+
+
+def _built(name, command):
+    path = CACHE / name
+    if path.exists():
+        return path
+    print(f"building {name} {VERSION}", flush=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}")
+    done = subprocess.run([_go(), *command, "-ldflags", f"-s -w -X sigs.k8s.io/cri-tools/pkg/version.Version={VERSION}",
+                           "-o", str(part), f"sigs.k8s.io/cri-tools/cmd/{name}"],
+                          cwd=MODULE, env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        part.unlink(missing_ok=True)
+        raise SystemExit(f"building {name} failed:\n{done.stdout}{done.stderr}")
+    part.rename(path)
+    return path
+
+
+def crictl():
+    """Our own build, else the one on PATH if it is of this version. Needs the network only when it builds."""
+    if not (CACHE / "crictl").exists():
+        found = shutil.which("crictl")
+        if found and VERSION in subprocess.run([found, "--version"], capture_output=True, text=True).stdout:
+            return pathlib.Path(found)
+    return _built("crictl", ["build"])
+
+
+def critest():
+    return _built("critest", ["test", "-c"])
+
+
+def berth_binary(name):
+    path = BIN / name
+    if not path.exists():
+        raise SystemExit(f"{path} is missing: build it first (./test does)")
+    return path
