@@ -48,6 +48,7 @@ std::string EncodeLayerResult(const LayerResult& result) {
   out.U64(result.bytes);
   out.U64(result.inodes);
   out.Bool(result.opaque_root);
+  out.Bool(result.described_root);
   out.Texts(result.implied_dirs);
   return out.Take();
 }
@@ -63,6 +64,7 @@ Result<LayerResult> DecodeLayerResult(std::string_view bytes) {
   if (result.bytes > kMax || result.inodes > kMax)
     return Error(Code::kInvalidArgument, "layer result: size is out of range");
   result.opaque_root = TRY(in.Bool());
+  result.described_root = TRY(in.Bool());
   result.implied_dirs = TRY(in.Texts(kMaxImpliedDirs, kMaxPath));
   for (const std::string& dir : result.implied_dirs)
     if (!IsCleanPath(dir)) return Error(Code::kInvalidArgument, "layer result: bad path");

@@ -26,7 +26,8 @@ struct LayerResult {
   std::string diff_id;  // 64 hexadecimal digits: sha256 of the whole inflated stream
   uint64_t bytes = 0;   // on disk, estimated: data in 4 KiB blocks, one block for each other inode
   uint64_t inodes = 0;  // made, hard links not counted
-  bool opaque_root = false;  // nothing of the layers below may be seen
+  bool opaque_root = false;     // nothing of the layers below may be seen
+  bool described_root = false;  // the layer says owner and mode of the root directory
   // Directories that have entries here but that the layer does not describe: their owner and mode
   // are the lower layers'. Clean relative paths without symlinks.
   std::vector<std::string> implied_dirs;

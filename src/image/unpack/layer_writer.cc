@@ -177,7 +177,10 @@ Result<> LayerWriter::WriteData(int fd, const TarEntry& entry, TarReader& data) 
 }
 
 Result<> LayerWriter::Directory(const std::string& path, const TarEntry& entry) {
-  if (path.empty()) return FinishDirectory(tree_.root(), path, entry);
+  if (path.empty()) {
+    described_root_ = true;
+    return FinishDirectory(tree_.root(), path, entry);
+  }
   const Place place = TRY(tree_.PlaceFor(path));
   bool opaque = false;
   Result<struct stat> st = Tree::Stat(place.parent, place.name);
@@ -293,6 +296,7 @@ LayerResult LayerWriter::result() const {
   result.bytes = bytes_;
   result.inodes = inodes_;
   result.opaque_root = opaque_root_;
+  result.described_root = described_root_;
   result.implied_dirs.assign(tree_.implied().begin(), tree_.implied().end());
   return result;
 }

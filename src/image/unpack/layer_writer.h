@@ -73,6 +73,7 @@ class LayerWriter {
   uint64_t inodes_ = 0;
   uint64_t bytes_ = 0;
   bool opaque_root_ = false;
+  bool described_root_ = false;
 };
 
 }  // namespace berth::image::unpack

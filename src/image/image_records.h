@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The durable part of the image store: images, their names and layers, and which container uses
+// which layers. SQLite, every commit synced. Owned by ImageStore, which serializes the calls.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "db/sqlite.h"
+#include "image/images.h"
+#include "image/unpack_protocol.h"
+
+namespace berth::image {
+
+//   images(id, config, process, labels, created)      id "sha256:<hex>"; process and labels in wire
+//   form names(name, image_id, is_digest)                  "docker.io/library/x:1",
+//   "docker.io/library/x@sha256:..." layers(diff_id, bytes, inodes, flags, implied)    diff_id in
+//   hex: the directory layers/<diff_id> image_layers(image_id, position, diff_id)         base
+//   first rootfs(container_id, image_id), rootfs_layers(container_id, position, diff_id)
+struct LayerRecord {
+  std::string diff_id;  // hex
+  LayerResult result;   // its diff_id is the same
+};
+
+struct ImageRecord {
+  std::string id;
+  std::string config_json;
+  ImageProcess process;
+  std::map<std::string, std::string> labels;
+  std::vector<std::string> layers;  // diff_ids in hex, base first
+};
+
+class ImageRecords {
+ public:
+  static Result<ImageRecords> Open(const std::string& path);
+
+  // In one transaction: the layers that are new, the image, and its names, which move from whatever
+  // image had them.
+  Result<> Commit(const ImageRecord& image, const std::vector<LayerRecord>& new_layers,
+                  const std::vector<std::string>& tags, const std::vector<std::string>& digests);
+
+  Result<std::optional<ImageRecord>> Get(const std::string& id);
+  // The image that has this name (tag or digest form).
+  Result<std::optional<std::string>> ByName(const std::string& name);
+  // An image with a name that ends with "@<digest>".
+  Result<std::optional<std::string>> ByManifestDigest(const std::string& digest);
+  // The one image whose id begins so ("sha256:..."); none when it is ambiguous.
+  Result<std::optional<std::string>> ByPrefix(const std::string& prefix);
+  Result<std::vector<std::string>> Ids();
+  // tags, digests, size and user, of one image.
+  Result<ImageInfo> Info(const ImageRecord& image);
+
+  Result<bool> HasLayer(const std::string& diff_id);
+  Result<std::optional<LayerRecord>> Layer(const std::string& diff_id);
+  Result<std::vector<std::string>> Layers();
+  // Bytes and inodes of all layers.
+  Result<Usage> Total();
+  // The layer's directory is lost: whoever needs it finds out, and a pull brings it back.
+  Result<> ForgetLayer(const std::string& diff_id);
+
+  // Removes the image with its names, then the layers that neither an image nor a container uses
+  // and that are not in `keep`; returns those.
+  Result<std::vector<std::string>> RemoveImage(const std::string& id,
+                                               const std::set<std::string>& keep);
+  Result<std::vector<std::string>> RemoveUnusedLayers(const std::set<std::string>& keep);
+
+  // AlreadyExists when the container has the rootfs of another image.
+  Result<> AddRootfs(const std::string& container_id, const ImageRecord& image);
+  Result<std::optional<std::vector<std::string>>> RootfsLayers(const std::string& container_id);
+  Result<> RemoveRootfs(const std::string& container_id);
+  Result<std::vector<std::string>> Rootfs();
+
+ private:
+  explicit ImageRecords(db::Database database) : db_(std::move(database)) {}
+  Result<> InsertLayer(const LayerRecord& layer);
+  Result<> InsertImage(const ImageRecord& image);
+  Result<> PutName(const std::string& name, const std::string& id, bool is_digest);
+  Result<std::vector<std::string>> Texts(std::string_view sql, const std::string& parameter);
+  Result<> Delete(std::string_view sql, const std::string& parameter);
+  Result<std::vector<std::string>> DeleteUnusedLayers(const std::set<std::string>& keep);
+
+  db::Database db_;
+};
+
+}  // namespace berth::image

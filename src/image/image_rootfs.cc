@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// ImageStore's root file systems for containers, and the users that an image defines.
+#include <fcntl.h>
+#include <sys/mount.h>
+
+#include <utility>
+
+#include "base/log.h"
+#include "base/rollback.h"
+#include "base/strings.h"
+#include "image/directory_fixes.h"
+#include "image/image_store.h"
+#include "image/unpack/user_database.h"
+
+namespace berth::image {
+
+namespace {
+
+constexpr size_t kMaxCachedUsers = 1024;
+
+Result<> CheckContainer(const std::string& id) {
+  if (!IsValidId(id))
+    return Error(Code::kInvalidArgument, StrCat("container id ", Quote(id, 80), " is not valid"));
+  return Ok();
+}
+
+}  // namespace
+
+Result<ImageRecord> ImageStore::ImageFor(const std::string& image_id) {
+  auto state = state_.Lock();
+  const std::optional<std::string> id = TRY(IdOf(*state, image_id));
+  std::optional<ImageRecord> image;
+  if (id) image = TRY(state->records.Get(*id));
+  if (!image) return Error(Code::kNotFound, StrCat("no image ", Quote(image_id)));
+  return std::move(*image);
+}
+
+Result<std::vector<LayerRecord>> ImageStore::LayerRecords(
+    const std::vector<std::string>& diff_ids) {
+  auto state = state_.Lock();
+  std::vector<LayerRecord> records;
+  for (const std::string& id : diff_ids) {
+    std::optional<LayerRecord> layer = TRY(state->records.Layer(id));
+    if (!layer)
+      return Error(Code::kDataLoss, StrCat("layer ", id, " is lost: pull the image again"));
+    records.push_back(std::move(*layer));
+  }
+  return records;
+}
+
+// Topmost first, as overlay wants them; nothing below a layer whose root hides what is below.
+Result<std::vector<os::DirFd>> ImageStore::Lowers(const std::vector<LayerRecord>& layers) {
+  std::vector<os::DirFd> lowers;
+  lowers.push_back(TRY(layers_.InitLayer()));
+  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+    lowers.push_back(TRY(layers_.OpenLayer(layer->diff_id), StrCat("layer ", layer->diff_id)));
+    if (layer->result.opaque_root) break;
+  }
+  return lowers;
+}
+
+Result<os::DirFd> ImageStore::PrepareUpper(const std::string& container_id,
+                                           const std::vector<LayerRecord>& layers) {
+  std::vector<LayerView> views;
+  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer)
+    views.push_back({TRY(layers_.OpenLayer(layer->diff_id)), layer->result});
+  const os::DirFd dir = TRY(layers_.containers().MakeOrOpenDir(container_id, 0700));
+  Result<os::DirFd> there = dir.OpenDir("upper");
+  if (there || there.error().code() != Code::kNotFound) return there;
+  // Under another name until it is complete: a crash in between leaves nothing that looks ready.
+  TRY(dir.RemoveTree("new"));
+  TRY(dir.MakeOrOpenDir("work", 0700));
+  os::DirFd upper = TRY(dir.MakeDir("new", 0700));
+  TRY(ApplyDirectoryFixes(upper, TRY(PlanDirectoryFixes(views))));
+  TRY(SetDirectory(upper, TRY(RootDirectory(views))));
+  TRY(dir.Rename("new", "upper", false));
+  return upper;
+}
+
+Result<Rootfs> ImageStore::PrepareRootfs(const std::string& container_id,
+                                         const std::string& image_id) {
+  TRY(CheckContainer(container_id));
+  const std::string what = StrCat("root file system of ", container_id);
+  const ImageRecord image = TRY(ImageFor(image_id), what);
+  Rollback rollback;
+  {
+    auto state = state_.Lock();
+    // Once more under this lock: from the row on, no removal of the image takes the layers.
+    if (!TRY(state->records.Get(image.id)))
+      return Error(Code::kNotFound, StrCat(what, ": no image ", image.id));
+    const bool is_new = !TRY(state->records.RootfsLayers(container_id)).has_value();
+    TRY(state->records.AddRootfs(container_id, image), what);
+    if (is_new) rollback.Add(what, [this, container_id] { return RemoveRootfs(container_id); });
+  }
+  const std::vector<LayerRecord> layers = TRY(LayerRecords(image.layers), what);
+  os::OverlayOptions options;
+  options.upper = TRY(PrepareUpper(container_id, layers), what);
+  options.lower = TRY(Lowers(layers), what);
+  options.work = TRY(layers_.containers().OpenDir(StrCat(container_id, "/work")), what);
+  Rootfs rootfs{TRY(os::Mount::Overlay(options), what)};
+  rollback.Commit();
+  return rootfs;
+}
+
+Result<> ImageStore::RemoveRootfs(const std::string& container_id) {
+  TRY(CheckContainer(container_id));
+  // Its files first: while the row is there, the next start knows that they are somebody's.
+  TRY(layers_.RemoveContainer(container_id), StrCat("root file system of ", container_id));
+  const std::lock_guard commit(commit_);
+  std::vector<std::string> unused;
+  {
+    auto state = state_.Lock();
+    TRY(state->records.RemoveRootfs(container_id));
+    unused = TRY(state->records.RemoveUnusedLayers(state->LeasedLayers()));
+  }
+  DiscardLayers(unused);
+  return Ok();
+}
+
+Result<std::vector<std::string>> ImageStore::ListRootfs() {
+  return state_.Lock()->records.Rootfs();
+}
+
+Result<ResolvedUser> ImageStore::ResolveUser(const std::string& image_id, const UserQuery& query) {
+  const ImageRecord image = TRY(ImageFor(image_id), "user");
+  const std::string key = StrCat(image.id, EncodeUserQuery(query));
+  {
+    auto users = users_.Lock();
+    const auto at = users->find(key);
+    if (at != users->end()) return at->second;
+  }
+  const std::string what = StrCat("user of image ", image.id);
+  // Without layers there are no files, and numbers are all there is.
+  Result<ResolvedUser> user = [&]() -> Result<ResolvedUser> {
+    if (image.layers.empty()) return unpack::ResolveUser("", "", query);
+    os::OverlayOptions options;
+    options.lower = TRY(Lowers(TRY(LayerRecords(image.layers))));
+    os::Mount mount = TRY(os::Mount::Overlay(
+        options, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+    return unpacker_.ResolveUser(std::move(mount), query);
+  }();
+  if (!user) return std::move(user.error()).Wrap(what);
+  auto users = users_.Lock();
+  if (users->size() >= kMaxCachedUsers) users->clear();
+  users->insert_or_assign(key, *user);
+  return user;
+}
+
+}  // namespace berth::image

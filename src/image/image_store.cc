@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "image/image_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "oci/digest.h"
+#include "oci/reference.h"
+
+namespace berth::image {
+
+namespace {
+
+constexpr std::string_view kSha256 = "sha256:";
+constexpr size_t kMinPrefix = 3;
+
+// "<hex>" or "sha256:<hex>", possibly cut short: "sha256:<hex>"; "" for any other text.
+std::string IdPrefix(std::string_view text) {
+  if (text.starts_with(kSha256)) text.remove_prefix(kSha256.size());
+  if (text.size() < kMinPrefix || text.size() > oci::Digest::kHexSize || !IsLowerHex(text))
+    return {};
+  return StrCat(kSha256, text);
+}
+
+}  // namespace
+
+ImageStore::ImageStore(ImageStoreOptions options, ImageRecords records, LayerStore layers,
+                       Fetcher& fetcher, Unpacker& unpacker)
+    : options_(std::move(options)),
+      layers_(std::move(layers)),
+      fetcher_(fetcher),
+      unpacker_(unpacker),
+      state_(std::move(records)) {}
+
+Result<std::unique_ptr<ImageStore>> ImageStore::Open(ImageStoreOptions options, Fetcher& fetcher,
+                                                     Unpacker& unpacker) {
+  os::DirFd root = TRY(os::DirFd::MakeTrusted(options.root, 0700), "image store");
+  LayerStore layers = TRY(LayerStore::Open(std::move(root)), "image store");
+  ImageRecords records =
+      TRY(ImageRecords::Open(StrCat(options.root, "/images/images.db")), "image store");
+  std::unique_ptr<ImageStore> store(
+      new ImageStore(std::move(options), std::move(records), std::move(layers), fetcher, unpacker));
+  TRY(store->Repair(), "image store");
+  return store;
+}
+
+Result<> ImageStore::Repair() {
+  auto state = state_.Lock();
+  const std::vector<std::string> present = TRY(layers_.Present());
+  const std::set<std::string> on_disk(present.begin(), present.end());
+  for (const std::string& id : TRY(state->records.Layers())) {
+    if (on_disk.contains(id)) continue;
+    LogError(StrCat("layer ", id, " is lost: its images need another pull"));
+    TRY(state->records.ForgetLayer(id));
+  }
+  TRY(state->records.RemoveUnusedLayers({}));
+  const std::vector<std::string> recorded = TRY(state->records.Layers());
+  const std::set<std::string> wanted(recorded.begin(), recorded.end());
+  for (const std::string& id : present)
+    if (!wanted.contains(id)) TRY(layers_.Remove(id));
+  // A container's directory without a record was being made or being removed.
+  const std::vector<std::string> rootfs = TRY(state->records.Rootfs());
+  const std::set<std::string> used(rootfs.begin(), rootfs.end());
+  for (const std::string& id : TRY(layers_.containers().List()))
+    if (!used.contains(id)) TRY(layers_.RemoveContainer(id));
+  return Ok();
+}
+
+std::set<std::string> ImageStore::State::LeasedLayers() const {
+  std::set<std::string> leased;
+  for (const auto& [id, count] : leases) leased.insert(id);
+  return leased;
+}
+
+Result<std::optional<std::string>> ImageStore::IdOf(State& state, const std::string& reference) {
+  const std::string prefix = IdPrefix(reference);
+  const bool whole_id = prefix.size() == kSha256.size() + oci::Digest::kHexSize;
+  if (whole_id) {
+    if (TRY(state.records.Get(prefix))) return std::optional<std::string>(prefix);
+    return state.records.ByManifestDigest(prefix);
+  }
+  Result<oci::Reference> parsed = oci::Reference::Parse(reference);
+  if (parsed) {
+    // With a digest the tag does not count: the digest says which content is meant.
+    const std::string name =
+        parsed->digest() ? parsed->DigestForm(*parsed->digest()) : parsed->TagForm().value_or("");
+    std::optional<std::string> id = TRY(state.records.ByName(name));
+    if (id) return id;
+  }
+  if (!prefix.empty()) return state.records.ByPrefix(prefix);
+  return std::optional<std::string>();
+}
+
+bool ImageStore::IsPinned(const ImageInfo& info) const {
+  const auto pinned = [this](const std::string& name) {
+    return std::find(options_.pinned.begin(), options_.pinned.end(), name) != options_.pinned.end();
+  };
+  return pinned(info.id) || std::any_of(info.tags.begin(), info.tags.end(), pinned) ||
+         std::any_of(info.digests.begin(), info.digests.end(), pinned);
+}
+
+Result<std::optional<FoundImage>> ImageStore::Find(const std::string& reference) {
+  auto state = state_.Lock();
+  const std::optional<std::string> id = TRY(IdOf(*state, reference));
+  if (!id) return std::optional<FoundImage>();
+  std::optional<ImageRecord> record = TRY(state->records.Get(*id));
+  if (!record) return std::optional<FoundImage>();
+  FoundImage found;
+  found.info = TRY(state->records.Info(*record));
+  found.info.pinned = IsPinned(found.info);
+  found.process = std::move(record->process);
+  found.config_json = std::move(record->config_json);
+  return std::optional<FoundImage>(std::move(found));
+}
+
+Result<std::vector<ImageInfo>> ImageStore::List() {
+  auto state = state_.Lock();
+  std::vector<ImageInfo> infos;
+  for (const std::string& id : TRY(state->records.Ids())) {
+    Result<std::optional<ImageRecord>> record = state->records.Get(id);
+    ImageInfo info;
+    if (record && *record) {
+      info = TRY(state->records.Info(**record));
+    } else if (!record) {
+      // Listed with what is known, so that it can be seen and removed.
+      LogError(record.error().message());
+      info.id = id;
+      info.size_bytes = 1;
+    } else {
+      continue;
+    }
+    info.pinned = IsPinned(info);
+    infos.push_back(std::move(info));
+  }
+  return infos;
+}
+
+void ImageStore::DiscardLayers(const std::vector<std::string>& unused) {
+  for (const std::string& id : unused) {
+    Result<> removed = layers_.Remove(id);
+    // No record names it any more: the next start removes it.
+    if (!removed) LogWarn(removed.error().message());
+  }
+}
+
+Result<> ImageStore::Remove(const std::string& reference) {
+  if (reference.empty()) return Error(Code::kInvalidArgument, "remove image: no reference");
+  // A pull that is publishing must not find its layers gone.
+  const std::lock_guard commit(commit_);
+  std::vector<std::string> unused;
+  {
+    auto state = state_.Lock();
+    const std::optional<std::string> id = TRY(IdOf(*state, reference));
+    if (!id) return Ok();
+    unused =
+        TRY(state->records.RemoveImage(*id, state->LeasedLayers()), StrCat("remove image ", *id));
+  }
+  DiscardLayers(unused);
+  return Ok();
+}
+
+Result<Usage> ImageStore::FsInfo() {
+  Usage usage = TRY(state_.Lock()->records.Total());
+  usage.mountpoint = StrCat(options_.root, "/images");
+  return usage;
+}
+
+}  // namespace berth::image

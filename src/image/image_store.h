@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Images on disk: pulls them through a Fetcher and an Unpacker, keeps them, gives containers their
+// root file systems. Owned by the daemon; any thread. Its destructor cancels the pulls that run and
+// waits for them.
+#pragma once
+
+#include <condition_variable>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/guarded.h"
+#include "base/result.h"
+#include "image/fetcher.h"
+#include "image/image_records.h"
+#include "image/images.h"
+#include "image/layer_flights.h"
+#include "image/layer_store.h"
+#include "image/unpacker.h"
+
+namespace berth::image {
+
+struct ImageStoreOptions {
+  std::string root;  // absolute; made with 0700 if missing. The tree is drawn in layer_store.h.
+  size_t parallel_layers = 3;       // of one pull
+  LayerBudget budget;               // of one layer
+  std::vector<std::string> pinned;  // ids, tags or digests in canonical form: never to be collected
+};
+
+class ImageStore final : public Images {
+ public:
+  // Puts right what a crash left: removes layers without a record, forgets records of layers
+  // without a directory (their images stay listed and are whole again after a pull). `fetcher` and
+  // `unpacker` must outlive the store.
+  static Result<std::unique_ptr<ImageStore>> Open(ImageStoreOptions options, Fetcher& fetcher,
+                                                  Unpacker& unpacker);
+  ~ImageStore() override;
+
+  Result<std::string> Pull(const PullRequest& request) override;
+  Result<std::optional<FoundImage>> Find(const std::string& reference) override;
+  Result<std::vector<ImageInfo>> List() override;
+  Result<> Remove(const std::string& reference) override;
+  Result<Usage> FsInfo() override;
+  Result<std::vector<std::string>> Import(os::Fd source, const std::string& name) override;
+  Result<ResolvedUser> ResolveUser(const std::string& image_id, const UserQuery& query) override;
+  Result<Rootfs> PrepareRootfs(const std::string& container_id,
+                               const std::string& image_id) override;
+  Result<> RemoveRootfs(const std::string& container_id) override;
+  Result<std::vector<std::string>> ListRootfs() override;
+
+ private:
+  struct State {
+    explicit State(ImageRecords r) : records(std::move(r)) {}
+    ImageRecords records;
+    // Layers that pulls in progress count on, with how many do.
+    std::map<std::string, int> leases;
+    std::set<std::string> LeasedLayers() const;
+  };
+  // Holds an image's layers for one pull.
+  class Lease;
+  // One pull that any number of callers wait for.
+  struct Job;
+  struct Jobs {
+    std::map<std::string, std::shared_ptr<Job>> joinable;
+    std::list<std::shared_ptr<Job>> all;
+  };
+
+  ImageStore(ImageStoreOptions options, ImageRecords records, LayerStore layers, Fetcher& fetcher,
+             Unpacker& unpacker);
+  Result<> Repair();
+
+  // image_pull.cc
+  Result<std::shared_ptr<Job>> JoinOrStart(const oci::Reference& reference,
+                                           const PullRequest& request);
+  void RunJob(const std::shared_ptr<Job>& job, const std::string& key, RegistrySource source);
+  void ReapJobs();
+  Result<std::vector<std::string>> FetchAll(RemoteSource source, std::stop_token stop);
+  Result<> AddImage(FetchSession& session, size_t index, const RemoteImage& remote,
+                    std::stop_token stop);
+  Result<std::vector<LayerFlights::Staged>> FetchLayers(FetchSession& session, size_t index,
+                                                        const RemoteImage& remote,
+                                                        std::stop_token stop);
+  Result<LayerFlights::Staged> FetchLayer(FetchSession& session, size_t index, size_t layer,
+                                          const RemoteLayer& remote);
+  Result<> Commit(const RemoteImage& remote, const ImageRecord& record,
+                  const std::vector<LayerFlights::Staged>& staged);
+
+  // image_store.cc
+  Result<std::optional<std::string>> IdOf(State& state, const std::string& reference);
+  Result<std::optional<ImageInfo>> InfoOf(State& state, const std::string& id);
+  bool IsPinned(const ImageInfo& info) const;
+  void DiscardLayers(const std::vector<std::string>& unused);
+
+  // image_rootfs.cc
+  Result<ImageRecord> ImageFor(const std::string& image_id);
+  Result<std::vector<LayerRecord>> LayerRecords(const std::vector<std::string>& diff_ids);
+  Result<std::vector<os::DirFd>> Lowers(const std::vector<LayerRecord>& layers);
+  Result<os::DirFd> PrepareUpper(const std::string& container_id,
+                                 const std::vector<LayerRecord>& layers);
+
+  const ImageStoreOptions options_;
+  const LayerStore layers_;
+  Fetcher& fetcher_;
+  Unpacker& unpacker_;
+  Guarded<State> state_;
+  LayerFlights flights_;
+  // Publishing and recording layers is one step against another pull's and against removal.
+  std::mutex commit_;
+  Guarded<Jobs> jobs_;
+  Guarded<std::map<std::string, ResolvedUser>> users_;  // by image id and query
+};
+
+}  // namespace berth::image

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "image/layer_store.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace berth::image {
+
+namespace {
+
+constexpr mode_t kPrivate = 0700;
+
+std::string LayerPath(const std::string& diff_id) { return StrCat("layers/", diff_id); }
+
+// Something else of that name (an init layer from another version) is replaced.
+Result<> MakeLink(const os::DirFd& dir, const char* target, const char* name) {
+  TRY(dir.RemoveFile(name));
+  if (::symlinkat(target, dir.get(), name) != 0) return ErrnoError(StrCat("make link ", name));
+  return Ok();
+}
+
+Result<> SetMode(const os::DirFd& dir, mode_t mode) {
+  // Not left to the umask.
+  if (::fchmod(dir.get(), mode) != 0) return ErrnoError("set mode");
+  return Ok();
+}
+
+}  // namespace
+
+Result<LayerStore> LayerStore::Open(os::DirFd root) {
+  os::DirFd images = TRY(root.MakeOrOpenDir("images", kPrivate));
+  os::DirFd containers = TRY(root.MakeOrOpenDir("containers", kPrivate));
+  TRY(images.MakeOrOpenDir("layers", kPrivate));
+  TRY(images.RemoveTree("tmp"), "clear what an earlier run left");
+  TRY(images.MakeOrOpenDir("tmp", kPrivate));
+  LayerStore store(std::move(root), std::move(images), std::move(containers));
+  TRY(store.MakeInitLayer(), "init layer");
+  return store;
+}
+
+LayerStore::Staged::~Staged() {
+  if (name_.empty()) return;
+  Result<> removed = tmp_.RemoveTree(name_);
+  // The next start tries again.
+  if (!removed) LogWarn(StrCat("remove unfinished layer: ", removed.error().message()));
+}
+
+Result<std::shared_ptr<LayerStore::Staged>> LayerStore::Stage() const {
+  os::DirFd tmp = TRY(images_.OpenDir("tmp"));
+  std::string name = TRY(NewId());
+  os::DirFd dir = TRY(tmp.MakeDir(name, kPrivate), "stage layer");
+  os::DirFd fs = TRY(dir.MakeDir("fs", 0755), "stage layer");
+  TRY(SetMode(fs, 0755), "stage layer");
+  return std::shared_ptr<Staged>(new Staged(std::move(tmp), std::move(name), std::move(fs)));
+}
+
+Result<> LayerStore::Publish(const std::vector<std::shared_ptr<Staged>>& layers) const {
+  if (layers.empty()) return Ok();
+  if (::syncfs(images_.get()) != 0) return ErrnoError("sync layers");
+  for (const std::shared_ptr<Staged>& layer : layers) {
+    if (layer->name_.empty()) continue;
+    const std::string target = LayerPath(layer->result.diff_id);
+    // Without a record it is not used: a crash came between the rename and the record.
+    TRY(RemoveAside(target), "remove stale layer");
+    TRY(images_.Rename(StrCat("tmp/", layer->name_), target, false), "publish layer");
+    layer->name_.clear();
+  }
+  return TRY(images_.OpenDir("layers")).Sync();
+}
+
+Result<os::DirFd> LayerStore::OpenLayer(const std::string& diff_id) const {
+  return images_.OpenDir(StrCat(LayerPath(diff_id), "/fs"));
+}
+
+Result<> LayerStore::RemoveAside(const std::string& from) const {
+  const std::string aside = StrCat("tmp/", TRY(NewId()));
+  Result<> moved = images_.Rename(from, aside, false);
+  if (!moved && moved.error().code() == Code::kNotFound) return Ok();
+  if (!moved) return moved;
+  return images_.RemoveTree(aside);
+}
+
+Result<> LayerStore::Remove(const std::string& diff_id) const {
+  TRY(RemoveAside(LayerPath(diff_id)), StrCat("remove layer ", diff_id));
+  return Ok();
+}
+
+Result<std::vector<std::string>> LayerStore::Present() const {
+  return TRY(images_.OpenDir("layers")).List();
+}
+
+Result<> LayerStore::RemoveContainer(const std::string& container_id) const {
+  const std::string aside = StrCat("images/tmp/", TRY(NewId()));
+  Result<> moved = root_.Rename(StrCat("containers/", container_id), aside, false);
+  if (!moved && moved.error().code() == Code::kNotFound) return Ok();
+  if (!moved) return moved;
+  return root_.RemoveTree(aside);
+}
+
+Result<> LayerStore::MakeInitLayer() const {
+  const os::DirFd layer = TRY(images_.MakeOrOpenDir("init-layer", 0755));
+  TRY(SetMode(layer, 0755));
+  for (const char* name : {"dev", "proc", "sys", "etc"})
+    TRY(SetMode(TRY(layer.MakeOrOpenDir(name, 0755)), 0755));
+  const os::DirFd etc = TRY(layer.OpenDir("etc"));
+  for (const char* name : {"hosts", "hostname", "resolv.conf"})
+    TRY(etc.Open(name, O_WRONLY | O_CREAT, 0644));
+  return MakeLink(etc, "/proc/mounts", "mtab");
+}
+
+Result<os::DirFd> LayerStore::InitLayer() const { return images_.OpenDir("init-layer"); }
+
+}  // namespace berth::image
