@@ -23,7 +23,7 @@ std::string FindProgram(const std::string& name) {
 
 }  // namespace
 
-Result<ResolvedHandlers> ResolveHandlers(const Config& config, bool systemd_cgroup) {
+Result<ResolvedHandlers> ResolveHandlers(const Config& config) {
   ResolvedHandlers out;
   out.default_name = config.default_handler;
   bool has_default = false;
@@ -34,9 +34,7 @@ Result<ResolvedHandlers> ResolveHandlers(const Config& config, bool systemd_cgro
       return Error(Code::kFailedPrecondition,
                    StrCat("runtime handler ", Quote(name), ": no program ", Quote(handler.path)));
     }
-    std::vector<std::string> args = handler.args;
-    if (systemd_cgroup) args.push_back("--systemd-cgroup");
-    out.handlers.push_back({name, path, std::move(args), StrCat(config.state, "/oci/", name)});
+    out.handlers.push_back({name, path, handler.args, StrCat(config.state, "/runtime/", name)});
     has_default = has_default || name == out.default_name;
   }
   if (out.handlers.empty()) {

@@ -19,6 +19,6 @@ struct ResolvedHandlers {
 
 // A handler that the operator named must be there (FailedPrecondition naming it); crun and runc,
 // which are there without being named, may be missing, and the default is then the one that is not.
-Result<ResolvedHandlers> ResolveHandlers(const Config& config, bool systemd_cgroup);
+Result<ResolvedHandlers> ResolveHandlers(const Config& config);
 
 }  // namespace berth::daemon

@@ -9,7 +9,7 @@ namespace {
 TEST(HandlersTest, WhatTheOperatorNamedMustBeThere) {
   Config config;
   config.handlers["x"] = {.path = "/nonexistent/x", .args = {}, .allowed_annotations = {}};
-  Result<ResolvedHandlers> resolved = ResolveHandlers(config, false);
+  Result<ResolvedHandlers> resolved = ResolveHandlers(config);
   ASSERT_FALSE(resolved);
   EXPECT_EQ(resolved.error().code(), Code::kFailedPrecondition);
   EXPECT_NE(resolved.error().message().find("runtime handler \"x\": no program"),
@@ -23,12 +23,11 @@ TEST(HandlersTest, AMissingImplicitDefaultGivesWayToTheOtherOne) {
       .path = "no-such-crun", .args = {}, .allowed_annotations = {}, .implicit = true};
   config.handlers["runc"] = {
       .path = "/bin/sh", .args = {}, .allowed_annotations = {}, .implicit = true};
-  Result<ResolvedHandlers> resolved = ResolveHandlers(config, true);
+  Result<ResolvedHandlers> resolved = ResolveHandlers(config);
   ASSERT_TRUE(resolved) << resolved.error().message();
   EXPECT_EQ(resolved->default_name, "runc");
   ASSERT_EQ(resolved->handlers.size(), 1U);
-  EXPECT_EQ(resolved->handlers[0].root, "/s/oci/runc");
-  EXPECT_EQ(resolved->handlers[0].args, std::vector<std::string>{"--systemd-cgroup"});
+  EXPECT_EQ(resolved->handlers[0].root, "/s/runtime/runc");
 }
 
 TEST(HandlersTest, AnUnknownDefaultIsAnError) {
@@ -36,7 +35,7 @@ TEST(HandlersTest, AnUnknownDefaultIsAnError) {
   config.default_handler = "kata";
   config.handlers["runc"] = {
       .path = "/bin/sh", .args = {}, .allowed_annotations = {}, .implicit = true};
-  Result<ResolvedHandlers> resolved = ResolveHandlers(config, false);
+  Result<ResolvedHandlers> resolved = ResolveHandlers(config);
   ASSERT_FALSE(resolved);
   EXPECT_NE(resolved.error().message().find("\"kata\" is not configured"), std::string::npos);
 }
@@ -45,7 +44,7 @@ TEST(HandlersTest, NoRuntimeAtAllIsAnError) {
   Config config;
   config.handlers["crun"] = {
       .path = "no-such-crun", .args = {}, .allowed_annotations = {}, .implicit = true};
-  EXPECT_NE(ResolveHandlers(config, false).error().message().find("neither crun nor runc"),
+  EXPECT_NE(ResolveHandlers(config).error().message().find("neither crun nor runc"),
             std::string::npos);
 }
 

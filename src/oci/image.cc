@@ -130,7 +130,7 @@ Result<Index> ReadIndex(const JsonReader& root, std::string media_type) {
 std::string BareContentType(std::string_view content_type) {
   std::string type = ToLower(TrimSpace(content_type.substr(0, content_type.find(';'))));
   if (type == "application/json" || type == "application/octet-stream" || type == "text/plain") {
-    return "";
+    type.clear();
   }
   return type;
 }

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/node.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "daemon/handlers.h"
+#include "image/image_store.h"
+#include "image/process_fetcher.h"
+#include "os/mount.h"
+#include "pod/sqlite_records.h"
+#include "runtime/cni_network.h"
+#include "runtime/linux_host.h"
+#include "runtime/monitor_runtime.h"
+
+namespace berth::daemon {
+
+namespace {
+
+Result<std::string> SocketPath(const std::string& listen) {
+  constexpr std::string_view kScheme = "unix://";
+  std::string path = listen.starts_with(kScheme) ? listen.substr(kScheme.size()) : listen;
+  if (path.empty() || path[0] != '/') {
+    return Error(Code::kInvalidArgument,
+                 StrCat("listen ", Quote(listen), ": unix:///absolute/path is needed"));
+  }
+  return path;
+}
+
+// The directory of the socket may lie outside the state directory; the kubelet's user must reach
+// it.
+Result<> MakeSocketDirectory(const std::string& socket_path) {
+  std::string dir = socket_path.substr(0, socket_path.rfind('/'));
+  if (!dir.empty()) TRY(os::DirFd::MakeTrusted(dir, 0711), "socket directory");
+  return Ok();
+}
+
+}  // namespace
+
+Result<> Node::OpenDirectories() {
+  // 0700 and 0711: no user of the host may reach setuid programs of layers (CVE-2021-41103,
+  // CVE-2024-25621).
+  root_ = TRY(os::DirFd::MakeTrusted(config_.root, 0700), "root directory");
+  os::Fd lock = TRY(root_.Open("berthd.lock", O_RDWR | O_CREAT, 0600), "lock");
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return ErrnoError(StrCat("lock ", config_.root));
+    return Error(Code::kFailedPrecondition,
+                 StrCat("root ", config_.root, ": another berthd uses it"));
+  }
+  root_lock_ = std::move(lock);
+  TRY(os::DirFd::MakeTrusted(config_.state, 0711), "state directory");
+  TRY(os::MakePrivateMountPoint(config_.state), "state directory");
+  // Opened after the mount: a descriptor from before would show what lies beneath.
+  state_ = TRY(os::DirFd::OpenTrusted(config_.state), "state directory");
+  return Ok();
+}
+
+Result<> Node::OpenParts(const std::string& libexec) {
+  host_ = TRY(runtime::LinuxHost::Open({}), "host");
+  systemd_cgroup_ = config_.cgroup_driver == "systemd" ||
+                    (config_.cgroup_driver == "auto" && host_->Facts().cgroup_v2 &&
+                     ::access("/run/systemd/system", F_OK) == 0);
+
+  image::FetchSettings fetch;
+  fetch.program = libexec + "/berth-fetch";
+  fetch.uid = static_cast<uid_t>(config_.fetch_uid);
+  fetch.gid = static_cast<gid_t>(config_.fetch_uid);
+  fetch.certs_d = config_.certs_dirs;
+  fetch.stall_timeout = std::chrono::seconds(config_.progress_timeout_s);
+  image::ImageStoreOptions store;
+  store.root = config_.root;
+  store.parallel_layers = static_cast<size_t>(config_.parallel_layers);
+  store.budget = {static_cast<uint64_t>(config_.max_layer_bytes),
+                  static_cast<uint64_t>(config_.max_layer_entries)};
+  fetcher_ = std::make_unique<image::ProcessFetcher>(std::move(fetch));
+  unpacker_ = std::make_unique<image::ProcessUnpacker>(libexec + "/berth-unpack");
+  images_ = TRY(image::ImageStore::Open(std::move(store), *fetcher_, *unpacker_), "image store");
+
+  runtime::CniNetworkOptions network;
+  network.conf_dirs = config_.cni_conf_dirs;
+  network.bin_dirs = config_.cni_bin_dirs;
+  network.state_dir = config_.root + "/network";
+  network.netns_dir = config_.netns_dir;
+  network.plugin_timeout = std::chrono::seconds(config_.cni_timeout_s);
+  network.max_chains = static_cast<int>(config_.cni_parallel);
+  network.default_network.enabled = config_.default_network;
+  network.default_network.bridge = config_.default_bridge;
+  network.default_network.ipv4_subnet = config_.default_subnet;
+  network_ = TRY(runtime::CniNetwork::Open(std::move(network)), "network");
+
+  ResolvedHandlers handlers = TRY(ResolveHandlers(config_));
+  runtime::MonitorRuntimeConfig runtime;
+  runtime.state_dir = config_.state;
+  runtime.monitor_path = libexec + "/berth-monitor";
+  runtime.handlers = handlers.handlers;
+  runtime.default_handler = handlers.default_name;
+  runtime.systemd_cgroup = systemd_cgroup_;
+  runtime.call_timeout = std::chrono::seconds(config_.create_timeout_s);
+  config_.default_handler = handlers.default_name;
+  runtime_ = TRY(runtime::MonitorRuntime::Make(std::move(runtime)), "runtime");
+  records_ = TRY(pod::SqliteRecords::Open(config_.root + "/berth.db"), "records");
+  return Ok();
+}
+
+Result<> Node::MakeEngine() {
+  pod::EngineConfig engine;
+  engine.systemd_cgroup = systemd_cgroup_;
+  engine.default_cgroup_parent = config_.cgroup_parent;
+  engine.default_runtime_handler = config_.default_handler;
+  for (const auto& [name, handler] : config_.handlers)
+    engine.allowed_annotations[name] = handler.allowed_annotations;
+  engine_ = std::make_unique<pod::Engine>(
+      pod::Engine::Dependencies{*images_, *runtime_, *network_, *host_, *records_, clock_},
+      std::move(engine));
+  return engine_->Recover();
+}
+
+Result<> Node::Serve() {
+  admin_ = TRY(api::admin::Server::Start(*images_, state_));
+  std::string path = TRY(SocketPath(config_.listen));
+  TRY(MakeSocketDirectory(path));
+  api::Services services{*engine_, *images_,        *runtime_,          *network_,
+                         clock_,   systemd_cgroup_, ConfigJson(config_)};
+  server_ = TRY(api::Server::Start(std::move(services), {.socket_path = path}));
+  LogInfo(StrCat("serving CRI on ", path, ", root ", config_.root, ", state ", config_.state,
+                 ", cgroup driver ", systemd_cgroup_ ? "systemd" : "cgroupfs"));
+  return Ok();
+}
+
+Result<std::unique_ptr<Node>> Node::Start(const Config& config, const std::string& executable_dir) {
+  std::unique_ptr<Node> node(new Node());
+  node->config_ = config;
+  std::string libexec = config.libexec_dir.empty() ? executable_dir : config.libexec_dir;
+  TRY(node->OpenDirectories());
+  TRY(node->OpenParts(libexec));
+  TRY(node->MakeEngine(), "recover");
+  TRY(node->Serve());
+  return node;
+}
+
+Node::~Node() {
+  server_.reset();
+  admin_.reset();
+  bool empty = engine_ && engine_->ListPodSandbox({}).empty();
+  engine_.reset();
+  records_.reset();
+  runtime_.reset();
+  network_.reset();
+  images_.reset();
+  if (!empty) return;
+  state_ = os::DirFd();
+  if (Result<> removed = os::RemoveMountPoint(config_.state); !removed) {
+    LogWarn(StrCat("state directory: ", removed.error().message()));
+  }
+}
+
+}  // namespace berth::daemon

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// The composition root: every part of the daemon made in order, from a Config, and connected. Owned
+// by main, which alone calls it; destroyed in the opposite order.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "api/admin/server.h"
+#include "api/cri/server.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "daemon/config.h"
+#include "image/fetcher.h"
+#include "image/images.h"
+#include "image/unpacker.h"
+#include "os/dir_fd.h"
+#include "pod/engine.h"
+#include "pod/records.h"
+#include "runtime/host.h"
+#include "runtime/network.h"
+#include "runtime/runtime.h"
+
+namespace berth::daemon {
+
+class Node {
+ public:
+  // Takes the root directory (FailedPrecondition when another berthd has it), makes the state
+  // directory a private mount point, recovers the records, then serves. `executable_dir` is where
+  // berthd is.
+  static Result<std::unique_ptr<Node>> Start(const Config& config,
+                                             const std::string& executable_dir);
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  // Stops serving; pods go on running. With no pod left the state directory is an ordinary one
+  // again.
+  ~Node();
+
+ private:
+  Node() = default;
+  Result<> OpenDirectories();
+  Result<> OpenParts(const std::string& libexec);
+  Result<> MakeEngine();
+  Result<> Serve();
+
+  Config config_;
+  bool systemd_cgroup_ = false;
+  os::DirFd root_;
+  os::DirFd state_;
+  os::Fd root_lock_;
+  SystemClock clock_;
+  std::unique_ptr<runtime::Host> host_;
+  std::unique_ptr<image::Fetcher> fetcher_;
+  std::unique_ptr<image::Unpacker> unpacker_;
+  std::unique_ptr<image::Images> images_;
+  std::unique_ptr<runtime::Network> network_;
+  std::unique_ptr<runtime::Runtime> runtime_;
+  std::unique_ptr<pod::Records> records_;
+  std::unique_ptr<pod::Engine> engine_;
+  std::unique_ptr<api::admin::Server> admin_;
+  std::unique_ptr<api::Server> server_;
+};
+
+}  // namespace berth::daemon
