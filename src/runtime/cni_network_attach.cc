@@ -187,8 +187,9 @@ Result<> CniNetwork::DetachUnreadable(const std::string& sandbox_id, Error why) 
                                        sandbox_id, ".bad"));
 }
 
+// Without PodLock: each file is replaced as a whole, and asking must not wait for a chain that is
+// running.
 Result<NetworkStatus> CniNetwork::Cached(const std::string& sandbox_id) {
-  const PodLock lock(state_, sandbox_id);
   TRY(records_.Load(sandbox_id), OfPod(sandbox_id));
   const std::optional<std::string> text =
       TRY(records_.LoadResult(sandbox_id, false), OfPod(sandbox_id));
