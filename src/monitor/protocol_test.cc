@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "monitor/protocol.h"
+
+#include <gtest/gtest.h>
+
+#include "monitor/call.h"
+#include "monitor/kill.h"
+#include "monitor/oom.h"
+
+namespace berth::monitor {
+namespace {
+
+template <class T>
+Result<> Parse(const std::string& body, T& out) {
+  wire::Reader reader(body);
+  return Decode(reader, out);
+}
+
+template <class T>
+std::string Body(const T& message) {
+  wire::Writer w;
+  Encode(w, message);
+  return w.Take();
+}
+
+Setup SomeSetup() {
+  Setup m;
+  m.sandbox_id = "abc";
+  m.pod_path = "/run/x";
+  m.new_ipc = true;
+  m.hostname = "host";
+  m.sysctls = {{"kernel.shmmax", "1"}};
+  m.runtime_path = "/usr/bin/crun";
+  m.runtime_root = "/run/r";
+  m.runtime_args = {"--systemd-cgroup"};
+  m.private_paths = {"/sys/fs/cgroup"};
+  m.detach_paths = {"/sys/fs/cgroup/unified"};
+  return m;
+}
+
+HelloAnswer SomeHello() {
+  HelloAnswer m;
+  m.pid = 7;
+  m.warning = "w";
+  m.containers = {{"a", Phase::kRunning, 8, {}}, {"b", Phase::kExited, 9, Exit{137, 9, true, 5}}};
+  return m;
+}
+
+// Whatever is cut off or changed: an error or a value, never a crash, and never a short packet
+// taken for a whole one.
+template <class T>
+void ExpectRobust(const T& message) {
+  const std::string body = Body(message);
+  T whole;
+  ASSERT_TRUE(Parse(body, whole));
+  EXPECT_EQ(Body(whole), body);
+  T out;
+  for (size_t size = 0; size < body.size(); ++size)
+    EXPECT_FALSE(Parse(body.substr(0, size), out = {}));
+  EXPECT_FALSE(Parse(body + "x", out = {}));
+  for (size_t i = 0; i < body.size(); ++i) {
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string changed = body;
+      changed[i] = static_cast<char>(changed[i] ^ (1 << bit));
+      (void)Parse(changed, out = {});
+    }
+  }
+}
+
+TEST(Protocol, EveryMessageSurvivesTheTripAndCorruption) {
+  ExpectRobust(Hello{});
+  ExpectRobust(SomeSetup());
+  ExpectRobust(Create{"c", true, true, false, true, true, "app/0.log", 9});
+  ExpectRobust(ContainerCall{"c", 10});
+  ExpectRobust(Signal{"c", 15});
+  ExpectRobust(Exec{"c", "e", true, true, 3});
+  ExpectRobust(ExecKill{"e"});
+  ExpectRobust(Resize{"c", 80, 24});
+  ExpectRobust(Attach{"c", true, false, true});
+  ExpectRobust(SomeHello());
+  ExpectRobust(PidAnswer{12});
+  ExpectRobust(AttachAnswer{true, false, true});
+  ExpectRobust(ContainerExited{"c", Exit{1, 0, false, 2}});
+  ExpectRobust(ExecExited{"e", Exit{0, 0, false, 2}});
+}
+
+TEST(Protocol, RefusesNamesThatCouldLeadElsewhere) {
+  Create create;
+  for (const char* id : {"", "..", "a/b", "A", "a.b"}) {
+    Create m{id, false, false, false, true, false, "", 0};
+    Result<> parsed = Parse(Body(m), create = {});
+    ASSERT_FALSE(parsed) << id;
+    EXPECT_EQ(parsed.error().code(), Code::kInvalidArgument);
+  }
+  for (const char* path : {"", "/abs", "../x", "a/../b", "a//b", "./a"}) {
+    Create m{"c", false, false, false, true, true, path, 0};
+    EXPECT_FALSE(Parse(Body(m), create = {})) << path;
+  }
+}
+
+TEST(Protocol, ReplyCarriesTheError) {
+  const std::string packet = ErrorReply(5, Error(Code::kNotFound, "container x: not found"));
+  wire::Reader r(packet);
+  const Header header = *DecodeHeader(r);
+  EXPECT_EQ(header.type, Type::kReply);
+  EXPECT_EQ(header.id, 5U);
+  Result<> status = DecodeReplyStatus(r);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code(), Code::kNotFound);
+  EXPECT_EQ(status.error().message(), "container x: not found");
+}
+
+TEST(ExitRecord, IsReadBackAndNothingElseIs) {
+  const Exit exit{137, 9, true, 1'700'000'000'000'000'001};
+  EXPECT_EQ(ExitToText(exit), "1 137 9 1 1700000000000000001\n");
+  const Exit back = *ExitFromText(ExitToText(exit));
+  EXPECT_EQ(back.code, 137U);
+  EXPECT_TRUE(back.oom_killed);
+  for (const char* text : {"", "1 137 9 1 17", "2 0 0 0 1\n", "1 256 0 0 1\n", "1 0 0 2 1\n",
+                           "1 0 0 0 -1\n", "1 0 0\n"})
+    EXPECT_FALSE(ExitFromText(text)) << text;
+}
+
+TEST(LastMessage, TakesTheLastJsonMessageElseTheText) {
+  EXPECT_EQ(LastMessage("{\"level\":\"warning\",\"msg\":\"first\"}\n{\"msg\":\"exec "
+                        "\\\"x\\\"\\nfailed\",\"level\":\"error\"}\n"),
+            "exec \"x\" failed");
+  EXPECT_EQ(LastMessage("  plain text\n"), "plain text");
+  EXPECT_EQ(LastMessage(""), "");
+  EXPECT_EQ(LastMessage("{\"msg\":\"cut \\"), "cut \\");
+}
+
+TEST(KillableGroup, IsNeverOneOfTheMonitor) {
+  const std::map<std::string, std::string> own{{"pids", "/system/berth"}, {"memory", "/"}};
+  EXPECT_EQ(KillableGroup({{"pids", "/pod/c"}}, own), "/pod/c");
+  EXPECT_EQ(KillableGroup({{"pids", "/system/berth/c"}}, own), "/system/berth/c");
+  EXPECT_EQ(KillableGroup({{"pids", "/system/berth"}}, own), "");
+  EXPECT_EQ(KillableGroup({{"pids", "/system"}, {"memory", "/"}}, own), "");
+  EXPECT_EQ(KillableGroup({{"", "/../x"}}, own), "");
+}
+
+TEST(OomKills, ReadsBothVersionsOfTheFile) {
+  EXPECT_EQ(OomKills("low 0\nhigh 0\nmax 3\noom 1\noom_kill 2\n"), 2);
+  EXPECT_EQ(OomKills("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"), 1);
+  EXPECT_EQ(OomKills("oom_kill_disable 1\nunder_oom 1\n"), 0);
+}
+
+}  // namespace
+}  // namespace berth::monitor

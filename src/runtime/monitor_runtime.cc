@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// Construction, and the calls about one container.
+#include "runtime/monitor_runtime.h"
+
+#include <array>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "os/cgroup.h"
+#include "runtime/exec_sync.h"
+
+namespace berth::runtime {
+
+namespace {
+
+using monitor::Type;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kQuick{30'000};  // requests that run nothing
+constexpr milliseconds kGrace{10'000};  // the monitor's own time limit comes first
+
+Result<> CheckIds(const std::string& sandbox_id, const std::string& container_id) {
+  for (const std::string* id : {&sandbox_id, &container_id}) {
+    if (!monitor::IsPlainId(*id))
+      return Error(Code::kInvalidArgument, StrCat("id ", Quote(*id), ": not an id"));
+  }
+  return Ok();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<MonitorRuntime>> MonitorRuntime::Make(MonitorRuntimeConfig config) {
+  for (OciHandler& handler : config.handlers) {
+    if (config.systemd_cgroup) handler.args.push_back("--systemd-cgroup");
+    if (handler.root.empty()) handler.root = StrCat(config.state_dir, "/runtime/", handler.name);
+  }
+  std::unique_ptr<MonitorRuntime> runtime(new MonitorRuntime(std::move(config)));
+  const MonitorRuntimeConfig& own = runtime->config_;
+  runtime->handlers_ = TRY(OciHandlers::Make(own.handlers, own.default_handler));
+  for (const HandlerInfo& info : runtime->handlers_.infos())
+    if (!info.warning.empty()) LogWarn(StrCat("runtime handler ", info.name, ": ", info.warning));
+  runtime->pods_dir_ =
+      TRY(os::DirFd::MakeTrusted(StrCat(own.state_dir, "/pods"), 0711), "state directory");
+  // Without cgroups there is nothing to leave; the OCI runtime will say so.
+  Result<os::Cgroups> cgroups = os::Cgroups::Detect(own.cgroup_root);
+  runtime->hybrid_cgroups_ = cgroups && cgroups->mode() == os::CgroupMode::kHybrid;
+  runtime->loop_ = TRY(os::EventLoop::Make());
+  runtime->thread_ = std::thread([loop = runtime->loop_.get()] {
+    Result<> run = loop->Run();
+    if (!run) LogError(StrCat("monitor connections: ", run.error().message()));
+  });
+  return runtime;
+}
+
+MonitorRuntime::~MonitorRuntime() {
+  if (thread_.joinable()) {
+    loop_->Stop();
+    thread_.join();
+  }
+  auto state = state_.Lock();
+  for (auto& [id, pod] : state->pods)
+    if (pod.process.valid()) (void)pod.process.Detach();
+}
+
+void MonitorRuntime::SetEventSink(EventSink sink) { state_.Lock()->sink = std::move(sink); }
+
+Result<std::string> MonitorRuntime::ResolveHandler(const std::string& handler) const {
+  return TRY(handlers_.Resolve(handler))->name;
+}
+
+std::string MonitorRuntime::PodPath(const std::string& sandbox_id) const {
+  return StrCat(config_.state_dir, "/pods/", sandbox_id);
+}
+
+std::string MonitorRuntime::RootfsPath(const std::string& sandbox_id,
+                                       const std::string& container_id) const {
+  return StrCat(PodPath(sandbox_id), "/", monitor::kContainersDir, "/", container_id, "/rootfs");
+}
+
+Result<std::shared_ptr<MonitorClient>> MonitorRuntime::Client(const std::string& sandbox_id) {
+  {
+    auto state = state_.Lock();
+    auto found = state->pods.find(sandbox_id);
+    if (found != state->pods.end()) return found->second.client;
+  }
+  Result<os::DirFd> pod = OpenPod(sandbox_id);
+  if (!pod) return std::move(pod.error());
+  return Error(Code::kUnavailable, StrCat("sandbox ", sandbox_id, ": its monitor is gone"));
+}
+
+Result<> MonitorRuntime::PrepareBundle(const os::DirFd& pod, const CreateRequest& request) {
+  os::DirFd all = TRY(pod.OpenDir(monitor::kContainersDir));
+  os::DirFd bundle = TRY(all.MakeDir(request.container_id, 0711), "bundle");
+  // What a user namespace's root must pass through, and no more.
+  TRY(bundle.MakeDir("rootfs", 0755), "bundle");
+  return bundle.WriteFile("config.json", request.spec_json, 0600);
+}
+
+Result<int> MonitorRuntime::Create(CreateRequest request) {
+  TRY(CheckIds(request.sandbox_id, request.container_id));
+  std::shared_ptr<MonitorClient> client = TRY(Client(request.sandbox_id));
+  os::DirFd pod = TRY(OpenPod(request.sandbox_id));
+  const std::string what = StrCat("create container ", request.container_id);
+  TRY(PrepareBundle(pod, request), what);
+  monitor::Create create;
+  create.container_id = request.container_id;
+  create.terminal = request.terminal;
+  create.stdin_open = request.stdin_open;
+  create.stdin_once = request.stdin_once;
+  create.has_rootfs = request.rootfs.valid();
+  create.has_log = !request.log_directory.empty() && !request.log_path.empty();
+  create.timeout_ms =
+      static_cast<uint32_t>(std::chrono::duration_cast<milliseconds>(request.timeout).count());
+  std::vector<int> fds;
+  os::DirFd log;
+  if (create.has_rootfs) fds.push_back(request.rootfs.fd());
+  if (create.has_log) {
+    create.log_path = request.log_path;
+    log = TRY(os::DirFd::MakeTrusted(request.log_directory, 0755), what);
+    fds.push_back(log.get());
+  }
+  const MonitorClient::Answer answer =
+      TRY(client->Call(Type::kCreate, create, milliseconds(create.timeout_ms) + kGrace, fds), what);
+  return static_cast<int>(TRY(MonitorClient::Decoded<monitor::PidAnswer>(answer)).pid);
+}
+
+Result<> MonitorRuntime::Call(Type type, const std::string& sandbox_id,
+                              const std::string& container_id) {
+  TRY(CheckIds(sandbox_id, container_id));
+  std::shared_ptr<MonitorClient> client = TRY(Client(sandbox_id));
+  monitor::ContainerCall call;
+  call.container_id = container_id;
+  call.timeout_ms = static_cast<uint32_t>(config_.call_timeout.count());
+  TRY(client->Call(type, call, config_.call_timeout + kGrace));
+  return Ok();
+}
+
+Result<> MonitorRuntime::Start(const std::string& sandbox_id, const std::string& container_id) {
+  TRY(Call(Type::kStart, sandbox_id, container_id), StrCat("start container ", container_id));
+  return Ok();
+}
+
+Result<> MonitorRuntime::Signal(const std::string& sandbox_id, const std::string& container_id,
+                                int signal) {
+  TRY(CheckIds(sandbox_id, container_id));
+  std::shared_ptr<MonitorClient> client = TRY(Client(sandbox_id));
+  const monitor::Signal message{container_id, static_cast<uint32_t>(signal)};
+  TRY(client->Call(Type::kSignal, message, kQuick), StrCat("signal container ", container_id));
+  return Ok();
+}
+
+Result<> MonitorRuntime::KillAll(const std::string& sandbox_id, const std::string& container_id) {
+  TRY(Call(Type::kKillAll, sandbox_id, container_id), StrCat("kill container ", container_id));
+  return Ok();
+}
+
+Result<> MonitorRuntime::ReopenLog(const std::string& sandbox_id, const std::string& container_id) {
+  TRY(Call(Type::kReopenLog, sandbox_id, container_id),
+      StrCat("reopen log of container ", container_id));
+  return Ok();
+}
+
+Result<> MonitorRuntime::Delete(const std::string& sandbox_id, const std::string& container_id) {
+  TRY(CheckIds(sandbox_id, container_id));
+  Result<os::DirFd> pod = OpenPod(sandbox_id);
+  if (!pod) return pod.error().code() == Code::kNotFound ? Ok() : Result<>(std::move(pod.error()));
+  const std::string what = StrCat("delete container ", container_id);
+  // Its bundle goes last, so without one there is nothing left.
+  if (!TRY(pod->Exists(StrCat(monitor::kContainersDir, "/", container_id)), what)) return Ok();
+  Result<> deleted = Call(Type::kDelete, sandbox_id, container_id);
+  if (!deleted && deleted.error().code() == Code::kUnavailable)
+    deleted = DeleteWithoutMonitor(*pod, container_id);
+  if (!deleted) return std::move(deleted.error()).Wrap(what);
+  TRY(RemoveContainerFiles(*pod, container_id), what);
+  return Ok();
+}
+
+Result<ExecOutput> MonitorRuntime::ExecSync(const ExecRequest& request,
+                                            std::chrono::nanoseconds timeout, size_t limit) {
+  TRY(CheckIds(request.sandbox_id, request.container_id));
+  std::shared_ptr<MonitorClient> client = TRY(Client(request.sandbox_id));
+  os::DirFd pod = TRY(OpenPod(request.sandbox_id));
+  return RunExecSync(*client, pod, request, timeout, limit);
+}
+
+}  // namespace berth::runtime

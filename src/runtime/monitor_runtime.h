@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Runtime with real processes: one berth-monitor per pod, OCI runtimes run by the monitors,
+// never by the daemon. Owned by the daemon; any thread. One thread of its own reads the monitors'
+// sockets and sends the events.
+//
+//   <state>/                    one private mount point, made by the daemon before this object
+//     runtime/<handler>/        --root of an OCI runtime, unless configured otherwise
+//     pods/<sandbox id>/        run directory of a pod: see monitor/protocol.h
+// Everything here is void after a reboot; <state> is on a tmpfs.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/guarded.h"
+#include "base/result.h"
+#include "os/dir_fd.h"
+#include "os/event_loop.h"
+#include "os/process.h"
+#include "runtime/monitor_client.h"
+#include "runtime/oci_handlers.h"
+#include "runtime/runtime.h"
+
+namespace berth::runtime {
+
+struct MonitorRuntimeConfig {
+  std::string state_dir;     // absolute
+  std::string monitor_path;  // absolute path of berth-monitor
+  std::vector<OciHandler> handlers;
+  std::string default_handler;
+  bool systemd_cgroup = false;  // adds --systemd-cgroup to every handler
+  std::string cgroup_root = "/sys/fs/cgroup";
+  std::string host_etc = "/etc";
+  std::chrono::milliseconds connect_timeout{10'000};
+  std::chrono::milliseconds call_timeout{120'000};  // of start and delete
+  std::vector<std::string> monitor_env = {
+      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+};
+
+class MonitorRuntime final : public Runtime {
+ public:
+  static Result<std::unique_ptr<MonitorRuntime>> Make(MonitorRuntimeConfig config);
+  // Monitors and containers live on.
+  ~MonitorRuntime() override;
+
+  void SetEventSink(EventSink sink) override;
+  std::vector<HandlerInfo> Handlers() const override { return handlers_.infos(); }
+  Result<std::string> ResolveHandler(const std::string& handler) const override;
+  Result<SandboxHandle> StartSandbox(const SandboxSpec& spec) override;
+  Result<> StopSandbox(const std::string& sandbox_id) override;
+  std::string RootfsPath(const std::string& sandbox_id,
+                         const std::string& container_id) const override;
+  Result<int> Create(CreateRequest request) override;
+  Result<> Start(const std::string& sandbox_id, const std::string& container_id) override;
+  Result<> Signal(const std::string& sandbox_id, const std::string& container_id,
+                  int signal) override;
+  Result<> KillAll(const std::string& sandbox_id, const std::string& container_id) override;
+  Result<> Delete(const std::string& sandbox_id, const std::string& container_id) override;
+  Result<ExecOutput> ExecSync(const ExecRequest& request, std::chrono::nanoseconds timeout,
+                              size_t limit) override;
+  Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id) override;
+  Result<std::vector<SandboxObservation>> Observe() override;
+
+ private:
+  struct Pod {
+    std::shared_ptr<MonitorClient> client;
+    os::Process process;  // only if this daemon has started it
+  };
+  struct State {
+    std::map<std::string, Pod> pods;
+    EventSink sink;
+  };
+  explicit MonitorRuntime(MonitorRuntimeConfig config) : config_(std::move(config)) {}
+
+  // monitor_runtime.cc: containers
+  Result<std::shared_ptr<MonitorClient>> Client(const std::string& sandbox_id);
+  Result<> Call(monitor::Type type, const std::string& sandbox_id, const std::string& container_id);
+  Result<> PrepareBundle(const os::DirFd& pod, const CreateRequest& request);
+
+  // monitor_runtime_pods.cc: the life of a monitor
+  Result<os::DirFd> OpenPod(const std::string& sandbox_id) const;
+  std::string PodPath(const std::string& sandbox_id) const;
+  Result<SandboxHandle> StartSteps(const SandboxSpec& spec);
+  Result<os::DirFd> MakePodDir(const SandboxSpec& spec, const std::string& handler);
+  Result<os::Fd> MakeShm(const os::DirFd& pod, int64_t bytes);
+  Result<std::shared_ptr<MonitorClient>> SpawnMonitor(const std::string& sandbox_id,
+                                                      const os::DirFd& pod);
+  Result<uint32_t> SetUp(MonitorClient& client, const SandboxSpec& spec, const OciHandler& handler,
+                         const os::Fd& shm);
+  SandboxHandle HandleOf(const std::string& sandbox_id, const os::DirFd& pod,
+                         const monitor::HelloAnswer& hello) const;
+  void Adopt(const std::string& sandbox_id, std::shared_ptr<MonitorClient> client,
+             os::Process process);
+  void ReportExit(const std::string& sandbox_id, const monitor::ContainerExited& event);
+  void Lost(const std::string& sandbox_id);
+
+  // monitor_runtime_recovery.cc: after a restart, and without a monitor
+  Result<SandboxObservation> ObserveOne(const std::string& sandbox_id);
+  // `delete --force` run through `berth-monitor --run`.
+  Result<> DeleteWithoutMonitor(const os::DirFd& pod, const std::string& container_id);
+  Result<bool> ShutDownMonitor(const std::string& sandbox_id);
+  Result<> DeleteLeftContainers(const os::DirFd& pod);
+  Result<> RemoveContainerFiles(const os::DirFd& pod, const std::string& container_id);
+
+  MonitorRuntimeConfig config_;
+  OciHandlers handlers_;
+  bool hybrid_cgroups_ = false;
+  os::DirFd pods_dir_;
+  std::unique_ptr<os::EventLoop> loop_;
+  std::thread thread_;
+  Guarded<State> state_;
+};
+
+}  // namespace berth::runtime

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/oci_handlers.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/strings.h"
+#include "os/process.h"
+
+namespace berth::runtime {
+
+namespace {
+
+using Version = std::array<int64_t, 3>;
+
+// "1.1.5+ds1", "1.28", "1.4.0-rc.1": missing numbers are 0. A pre-release counts as its release.
+Version ParseVersion(std::string_view text) {
+  Version version{};
+  for (size_t i = 0; i < version.size() && !text.empty(); ++i) {
+    const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+    Result<int64_t> number = ParseInt(text.substr(0, digits), 0, 1'000'000, "version");
+    if (!number) break;
+    version[i] = *number;
+    text.remove_prefix(digits);
+    if (!text.starts_with('.')) break;
+    text.remove_prefix(1);
+  }
+  return version;
+}
+
+// Fixes went into three branches of runc.
+bool IsSafeRunc(const Version& v) {
+  if (v[0] == 1 && v[1] == 2) return v[2] >= 8;
+  if (v[0] == 1 && v[1] == 3) return v[2] >= 3;
+  return v >= Version{1, 4, 0};
+}
+
+Result<std::string> AskVersion(const std::string& path) {
+  os::RunOptions run;
+  run.spawn.path = path;
+  run.spawn.args = {path.substr(path.rfind('/') + 1), "--version"};
+  run.spawn.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  run.timeout = std::chrono::seconds(10);
+  os::RunOutput output = TRY(os::Run(run));
+  if (!output.status.ok())
+    return Error(Code::kInternal, StrCat(os::Describe(output.status), ": ", Quote(output.err)));
+  return std::string(TrimSpace(Split(output.out, '\n')[0]).substr(0, 256));
+}
+
+Result<> CheckHandler(const OciHandler& handler) {
+  if (handler.name.empty()) return Error(Code::kInvalidArgument, "runtime handler without a name");
+  for (const std::string* path : {&handler.path, &handler.root}) {
+    if (!path->starts_with('/'))
+      return Error(Code::kInvalidArgument, StrCat("runtime handler ", handler.name, ": ",
+                                                  Quote(*path), " is not an absolute path"));
+  }
+  return Ok();
+}
+
+}  // namespace
+
+std::string VersionWarning(std::string_view first_line) {
+  // "runc version 1.1.5+ds1", "crun version 1.8.1"
+  const auto words = Split(first_line, ' ');
+  if (words.size() < 3 || words[1] != "version") return "";
+  const Version version = ParseVersion(words[2]);
+  if (words[0] == "runc" && !IsSafeRunc(version))
+    return StrCat("runc ", words[2],
+                  " has known container escapes (CVE-2025-31133): use 1.2.8, 1.3.3, 1.4 or later");
+  if (words[0] == "crun" && version < Version{1, 28, 0})
+    return StrCat("crun ", words[2],
+                  " has known container escapes (CVE-2026-47766): use 1.28 or later");
+  return "";
+}
+
+Result<OciHandlers> OciHandlers::Make(std::vector<OciHandler> handlers,
+                                      const std::string& default_name) {
+  OciHandlers all;
+  bool has_default = false;
+  for (OciHandler& handler : handlers) {
+    TRY(CheckHandler(handler));
+    if (std::any_of(all.infos_.begin(), all.infos_.end(),
+                    [&](const HandlerInfo& info) { return info.name == handler.name; }))
+      return Error(Code::kInvalidArgument,
+                   StrCat("runtime handler ", handler.name, ": configured twice"));
+    HandlerInfo info;
+    info.name = handler.name;
+    info.is_default = handler.name == default_name;
+    has_default = has_default || info.is_default;
+    Result<std::string> version = AskVersion(handler.path);
+    if (version) {
+      info.version = *version;
+      info.warning = VersionWarning(info.version);
+    } else {
+      info.warning = version.error().message();
+    }
+    all.infos_.push_back(std::move(info));
+    all.handlers_.push_back(std::move(handler));
+  }
+  if (!has_default)
+    return Error(Code::kInvalidArgument,
+                 StrCat("default runtime handler ", Quote(default_name), ": not configured"));
+  return all;
+}
+
+Result<const OciHandler*> OciHandlers::Resolve(const std::string& name) const {
+  for (size_t i = 0; i < infos_.size(); ++i)
+    if (name.empty() ? infos_[i].is_default : infos_[i].name == name) return &handlers_[i];
+  return Error(Code::kNotFound, StrCat("runtime handler ", Quote(name), ": not configured"));
+}
+
+}  // namespace berth::runtime
