@@ -67,8 +67,10 @@ class Images:
                            check=True, capture_output=True)
 
         skopeo("--format", "v2s2", source, f"docker://{HTTP}/test/schema2:1")
-        # The plain layers, so that skopeo really compresses them.
-        plain = oci.Image(add_busybox_layers(), {"Cmd": ["sh"]}, gzipped=False).write_layout(work / "store" / "plain", "1")
+        # Plain layers that no registry has yet, so that skopeo really compresses them.
+        tree = oci.busybox_tree().file("zstd", "compressed with zstd\n").bytes()
+        plain = oci.Image([tree, *add_busybox_layers()[1:]], {"Cmd": ["sh"]}, gzipped=False)
+        plain = plain.write_layout(work / "store" / "plain", "1")
         skopeo("--dest-compress", "--dest-compress-format", "zstd", f"oci:{plain}:1", f"docker://{HTTP}/test/zstd:1")
         self.layout = layout
         self.oci_archive = work / "store" / "image.oci.tar"

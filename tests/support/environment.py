@@ -16,8 +16,12 @@ WORK = pathlib.Path("/run/berth-test")  # tmpfs: configuration, logs, volumes
 STORE_BYTES = 3 << 30
 SUITE_SECONDS = 900  # nothing here may hang a continuous integration for longer
 
+# A tmpfs covers them: no test may see the machine's own configuration, CNI leases or skopeo's memory, or add to them.
+HIDDEN = ("/etc/cni/net.d", "/etc/berth", "/var/lib/cni", "/var/lib/containers")
+
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
+MNT_DETACH = 2
 MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE, MS_SHARED = 2, 4, 16384, 1 << 18, 1 << 20
 PR_SET_PDEATHSIG = 1
 
@@ -55,6 +59,9 @@ def run_isolated(main):
     os.environ[INSIDE] = str(os.getpid())
     sys.stdout.flush()
     backing = _backing_file()
+    made = [path for path in HIDDEN if not os.path.isdir(path)]
+    for path in made:
+        os.makedirs(path)
     unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID)
     mount("none", "/", None, MS_REC | MS_PRIVATE)
     first = os.fork()  # the first child becomes PID 1 of the new namespace; nothing may be started before it
@@ -73,6 +80,12 @@ def run_isolated(main):
         if backing is not None:
             backing.unlink(missing_ok=True)
         _remove_cgroups()
+        for path in made:
+            libc.umount2(path.encode(), MNT_DETACH)
+            try:
+                os.removedirs(path)  # and its parents, as far as they are empty
+            except OSError:
+                pass  # another run uses it
     sys.exit(code if code >= 0 else 1)
 
 
@@ -135,10 +148,8 @@ def _first_process(main, backing):
 def _prepare(backing):
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
     mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
-    # Berth must find none of this machine's own configuration or CNI leases.
-    for path in ("/etc/cni/net.d", "/var/lib/cni", "/etc/berth"):
-        if os.path.isdir(path):
-            mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
+    for path in HIDDEN:
+        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
     STORE.mkdir(parents=True)
     if backing is None:
         mount("tmpfs", STORE, "tmpfs", MS_NOSUID | MS_NODEV)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images: every form a registry or an archive serves, and what is told about them."""
+import contextlib
+
+from support.node import IMAGE
+from support.suite import contains, equal, test
+
+HTTP, HTTPS = "127.0.0.1:5000", "127.0.0.1:5443"
+
+
+def image_list(node):
+    return node.json("images", "-o", "json")["images"]
+
+
+@contextlib.contextmanager
+def pulled(node, reference):
+    """The id, as a pull says it; the image goes at the end."""
+    node.crictl("pull", reference)
+    try:
+        yield node.json("inspecti", reference)["status"]["id"]
+    finally:
+        node.crictl("rmi", reference)
+
+
+def check_runs(node, reference, *command, want):
+    with node.pod() as pod:
+        container = pod.run(list(command), image=reference)
+        equal(container.wait_exit()["exitCode"], 0, "exit code")
+        equal(container.log().strip(), want, "output")
+
+
+@test
+def test_pull_answers_with_the_id_that_list_and_status_show(node):
+    text = node.crictl("pull", f"{HTTP}/test/plain:1").out
+    contains(text, node.images.plain.id)
+    status = node.json("inspecti", f"{HTTP}/test/plain:1")["status"]
+    equal(status["id"], node.images.plain.id, "id")
+    equal(status["repoTags"], [f"{HTTP}/test/plain:1"], "tags")
+    equal(status["repoDigests"], [f"{HTTP}/test/plain@{node.images.plain.digest}"], "digests")
+    assert int(status["size"]) > 1_000_000, status
+    assert node.images.plain.id in [i["id"] for i in image_list(node)]
+    node.crictl("rmi", node.images.plain.id)
+    assert node.images.plain.id not in [i["id"] for i in image_list(node)]
+    check = node.crictl("inspecti", f"{HTTP}/test/plain:1", check=False)
+    assert check.code != 0, "a removed image is still found"
+
+
+@test
+def test_pull_over_https_trusts_the_authority_of_hosts_toml(node):
+    with pulled(node, f"{HTTPS}/test/ours:1") as identifier:
+        equal(identifier, node.images.ours.id, "id")
+
+
+@test
+def test_docker_schema_2_image_runs(node):
+    with pulled(node, f"{HTTP}/test/schema2:1"):
+        check_runs(node, f"{HTTP}/test/schema2:1", "cat", "/data/changed", want="new")
+
+
+@test
+def test_zstd_layers_are_unpacked(node):
+    with pulled(node, f"{HTTP}/test/zstd:1"):
+        check_runs(node, f"{HTTP}/test/zstd:1", "cat", "/zstd", want="compressed with zstd")
+
+
+@test
+def test_plain_tar_layers_are_unpacked(node):
+    with pulled(node, f"{HTTP}/test/plain:1"):
+        check_runs(node, f"{HTTP}/test/plain:1", "cat", "/plain", want="plain")
+
+
+@test
+def test_an_index_gives_the_image_of_this_architecture(node):
+    with pulled(node, f"{HTTP}/test/index:1") as identifier:
+        equal(identifier, node.images.ours.id, "id")
+        check_runs(node, f"{HTTP}/test/index:1", "cat", "/ours", want="ours")
+
+
+@test
+def test_pull_by_digest(node):
+    reference = f"{HTTP}/test/ours@{node.images.ours.digest}"
+    with pulled(node, reference) as identifier:
+        equal(identifier, node.images.ours.id, "id")
+        equal(node.json("inspecti", reference)["status"]["repoTags"], [], "tags")
+
+
+@test
+def test_two_tags_of_one_image_are_one_image_and_go_together(node):
+    references = [f"{HTTP}/test/plain:1", f"{HTTPS}/test/plain:1"]
+    for reference in references:
+        node.crictl("pull", reference)
+    found = [i for i in image_list(node) if i["id"] == node.images.plain.id]
+    equal(len(found), 1, "images of that id")
+    equal(sorted(found[0]["repoTags"]), references, "tags")
+    node.crictl("rmi", references[0])
+    assert not [i for i in image_list(node) if i["id"] == node.images.plain.id]
+
+
+@test
+def test_layers_of_an_image_follow_overlay_rules(node):
+    with node.pod() as pod:
+        container = pod.run()
+        script = ("cd /data; ls -A . dir; cat kept changed replaced link hard; stat -c '%a %u %g' changed dir; "
+                  "stat -c %h hard; ls -A / | grep -c wh || true")
+        equal(container.sh(script).split("\n"),
+              [".:", "changed", "dir", "hard", "kept", "link", "replaced", "", "dir:", "c", "first", "new", "now a file",
+               "first", "new", "600 1000 1001", "700 0 0", "2", "0", ""], "tree")
+
+
+@test
+def test_image_user_is_told_as_name_or_number(node):
+    with pulled(node, f"{HTTP}/test/user-name:1"), pulled(node, f"{HTTP}/test/user-ids:1"):
+        status = node.json("inspecti", f"{HTTP}/test/user-name:1")["status"]
+        equal((status["username"], status["uid"]), ("alice", None), "by name")
+        status = node.json("inspecti", f"{HTTP}/test/user-ids:1")["status"]
+        equal((status["username"], status["uid"]["value"]), ("", "1003"), "by number")
+
+
+@test
+def test_import_of_an_oci_layout(node):
+    contains(node.berth("image", "import", node.images.layout, "--name", "example.test/layout:1").out, node.images.busybox.id)
+    check_runs(node, "example.test/layout:1", "cat", "/data/changed", want="new")
+    drop_name(node, "example.test/layout:1")
+
+
+@test
+def test_import_of_an_oci_archive(node):
+    contains(node.berth("image", "import", node.images.oci_archive, "--name", "example.test/archive:1").out,
+             node.images.busybox.id)
+    check_runs(node, "example.test/archive:1", "cat", "/data/changed", want="new")
+    drop_name(node, "example.test/archive:1")
+
+
+@test
+def test_import_of_a_docker_archive_takes_its_name(node):
+    node.berth("image", "import", node.images.docker_archive)
+    check_runs(node, "example.test/saved:1", "cat", "/data/changed", want="new")
+    node.crictl("rmi", "example.test/saved:1")
+
+
+def drop_name(node, name):
+    """The imported image is the suite's own one, and removing a name removes the image: pull it again."""
+    node.crictl("rmi", name)
+    node.crictl("pull", IMAGE)
+
+
+@test
+def test_image_of_a_running_container_may_be_removed_and_the_container_goes_on(node):
+    reference = f"{HTTP}/test/ours:1"
+    node.crictl("pull", reference)
+    with node.pod() as pod:
+        container = pod.run(image=reference)
+        node.crictl("rmi", reference)
+        equal(container.sh("cat /ours").strip(), "ours", "file of the image")
+        status = container.status()
+        assert status["image"]["image"] and status["imageRef"], status
+
+
+@test
+def test_imagefsinfo_names_the_file_system(node):
+    info = node.json("imagefsinfo")["status"]["imageFilesystems"][0]
+    assert str(node.root) in info["fsId"]["mountpoint"], info
+    assert int(info["usedBytes"]["value"]) > 1_000_000, info
