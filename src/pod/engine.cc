@@ -18,7 +18,10 @@ Engine::Impl::Impl(Dependencies dependencies, EngineConfig engine_config)
 Engine::Impl::~Impl() {
   ending = true;
   std::vector<ContainerPtr> all;
-  for (const auto& [id, container] : table.Lock()->containers) all.push_back(container);
+  {
+    auto locked = table.Lock();
+    for (const auto& [id, container] : locked->containers) all.push_back(container);
+  }
   for (const ContainerPtr& container : all) container->state.NotifyAll();
   workers.Join();
   queue->Close();

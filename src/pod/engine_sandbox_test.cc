@@ -177,7 +177,9 @@ TEST(EngineSandbox, EventsTellTheWholeLifeInOrder) {  // rule 36
     EXPECT_EQ(events[i].type, want[i].first) << i;
     EXPECT_EQ(events[i].container_id, want[i].second) << i;
     EXPECT_EQ(events[i].sandbox_id, pod) << i;
-    if (i > 0) EXPECT_GT(events[i].created_at, events[i - 1].created_at);
+    if (i > 0) {
+      EXPECT_GT(events[i].created_at, events[i - 1].created_at);
+    }
   }
 }
 

@@ -26,7 +26,10 @@ Result<> Engine::Impl::Recover() {
     }
   }
   std::vector<std::string> known;
-  for (const auto& [id, sandbox] : table.Lock()->sandboxes) known.push_back(id);
+  {
+    auto locked = table.Lock();
+    for (const auto& [id, sandbox] : locked->sandboxes) known.push_back(id);
+  }
   if (Result<> collected = d.network.CollectGarbage(known); !collected) {
     LogWarn(StrCat("recover: network garbage: ", collected.error().message()));
   }

@@ -51,13 +51,15 @@ Result<std::vector<ResolvedMount>> Engine::Impl::ResolveMounts(const ContainerCo
 Result<std::vector<oci::PlanDevice>> Engine::Impl::ResolveDevices(const ContainerConfig& request) {
   std::vector<oci::PlanDevice> out;
   if (request.security.privileged) {
-    for (const runtime::HostDevice& host : TRY(d.host.AllDevices(), "devices of the host")) {
+    std::vector<runtime::HostDevice> all = TRY(d.host.AllDevices(), "devices of the host");
+    for (const runtime::HostDevice& host : all) {
       out.push_back(MakeDevice(host, host.path, "rwm"));
     }
   }
   for (const DeviceConfig& device : request.devices) {
     std::string access = device.permissions.empty() ? "rwm" : device.permissions;
-    for (const runtime::HostDevice& host : TRY(d.host.Devices(device.host_path), "device")) {
+    std::vector<runtime::HostDevice> found = TRY(d.host.Devices(device.host_path), "device");
+    for (const runtime::HostDevice& host : found) {
       oci::PlanDevice planned = MakeDevice(host, InContainer(device, host.path), access);
       // What the request says of a path wins over what privilege brought.
       std::erase_if(out, [&](const auto& old) { return old.node.path == planned.node.path; });

@@ -45,7 +45,7 @@ class World {
     image.info.size_bytes = 1;
     image.process.cmd = {"sh"};
     images.AddImage(image);
-    Restart();
+    EXPECT_TRUE(Restart());
   }
 
   // A new daemon over what the last one left.
@@ -126,10 +126,10 @@ class World {
   struct Faults {
     int nth = 0;
     bool for_ever = false;
-    std::set<std::string> names;
+    std::set<std::string> names = {};
     int count = 0;
     bool fired = false;
-    std::function<void(const std::string&)> watch;
+    std::function<void(const std::string&)> watch = {};
   };
   void Plan(Faults faults) { *faults_.Lock() = std::move(faults); }
 
