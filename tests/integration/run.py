@@ -4,6 +4,7 @@
 import pathlib
 import sys
 
+sys.dont_write_bytecode = True
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parent.parent)]
 
 from support import environment, registry, suite, tools

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""berthd goes and comes back; pods must not notice."""
+import os
+import re
+import shutil
+import time
+
+from support.node import SLEEP, Pod
+from support.suite import contains, equal, eventually, test
+
+COUNTER = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; usleep 10000; done"]
+
+
+def check_no_gap(container, least):
+    texts = [text for _, _, text in container.lines()]
+    assert len(texts) >= least, f"only {len(texts)} lines"
+    equal(texts, [str(n + 1) for n in range(len(texts))], "numbers in the log")
+
+
+@test
+def test_pods_run_on_when_the_daemon_is_killed(node):
+    with node.pod(labels={"a": "b"}) as pod, node.pod(namespaces={"pid": 0}) as shared:
+        counter, sleeper = pod.run(COUNTER), shared.run(SLEEP)
+        pid, before = counter.process(), node.json("inspect", counter.id)["status"]
+        time.sleep(0.3)
+        node.kill()
+        time.sleep(1.0)
+        lines = len(counter.lines())
+        assert lines > 60, f"the log stood still while the daemon was away: {lines} lines"
+        node.start()
+        equal(counter.process(), pid, "pid")
+        equal(sorted(node.ids("ps")), sorted([counter.id, sleeper.id]), "ps")
+        after = node.json("inspect", counter.id)["status"]
+        equal(after, before, "status")
+        equal(node.ids("pods", "--label", "a=b"), [pod.id], "pods")
+        contains(counter.sh("echo in"), "in")
+        contains(sleeper.sh("echo in"), "in")
+        time.sleep(0.3)
+        node.crictl("stop", "-t", "0", counter.id)
+        check_no_gap(counter, 100)
+
+
+@test
+def test_pods_run_on_when_the_daemon_ends_in_good_order(node):
+    with node.pod() as pod:
+        counter = pod.run(COUNTER)
+        equal(node.stop_daemon(), 0, "exit code")
+        time.sleep(0.3)
+        node.start()
+        equal(node.ids("ps"), [counter.id], "ps")
+        second = pod.run(["echo", "second"], name="second")
+        second.wait_exit()
+        contains(second.log(), "second")
+        node.crictl("stop", "-t", "0", counter.id)
+        check_no_gap(counter, 20)
+
+
+@test
+def test_exit_while_the_daemon_is_away_is_told_with_its_code(node):
+    with node.pod() as pod:
+        quick = pod.run(["sh", "-c", "while [ ! -e /tmp/go ]; do usleep 10000; done; exit 42"], name="quick")
+        killed = pod.run(["sleep", "1000"], name="killed")
+        pid = killed.process()
+        quick.sh("(sleep 0.5; touch /tmp/go) >/dev/null 2>&1 &")
+        node.kill()
+        os.kill(pid, 9)
+        time.sleep(1.2)
+        node.start()
+        equal((quick.status()["exitCode"], quick.status()["reason"]), (42, "Error"), "quick")
+        equal(killed.status()["exitCode"], 137, "killed")
+        assert not quick.status()["finishedAt"].startswith("1970"), "no time of its end"
+        equal(node.ids("ps"), [], "running")
+
+
+@test
+def test_created_container_can_be_started_after_a_restart(node):
+    with node.pod() as pod:
+        identifier = pod.create(["sh", "-c", "echo started late"])
+        node.restart()
+        node.crictl("start", identifier)
+        eventually(lambda: "started late" in node.crictl("logs", identifier).out)
+
+
+@test
+def test_same_pod_after_a_restart_gives_the_same_id(node):
+    with node.pod() as pod:
+        node.restart()
+        equal(node.crictl("runp", pod.path).out.strip(), pod.id, "id")
+
+
+@test
+def test_monitor_that_dies_is_reported_and_the_pod_can_be_removed(node):
+    pod = node.pod()
+    container = pod.run(["sleep", "1000"])
+    monitor = monitor_of(container.process())
+    os.kill(monitor, 9)
+    eventually(lambda: container.status()["state"] in ("CONTAINER_EXITED", "CONTAINER_UNKNOWN"), seconds=15)
+    node.crictl("rmp", "-f", pod.id)
+    equal(node.ids("pods"), [], "pods")
+    shutil.rmtree(pod.log_directory)
+
+
+def monitor_of(pid):
+    parent = pid
+    while True:
+        status = open(f"/proc/{parent}/status").read()
+        if status.startswith("Name:\tberth-monitor"):
+            return parent
+        parent = int(re.search(r"PPid:\s*(\d+)", status).group(1))
+        assert parent > 1, "the container's process is no descendant of a monitor"
+
+
+@test
+def test_everything_goes_after_a_restart(node):
+    pod = node.pod(port_mappings=[{"container_port": 80, "host_port": 8084}])
+    pod.run()
+    Pod(node, node.pod_config(), "runc").run()
+    node.restart()
+    node.crictl("rmp", "-fa")
+    for directory in node.logs.iterdir():
+        shutil.rmtree(directory)
+
+
+@test
+def test_daemon_keeps_no_descriptor_or_thread_per_pod_that_is_gone(node):
+    def count():
+        pid = node.daemon.pid
+        return len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task"))
+
+    def once():
+        with node.pod() as pod:
+            pod.run(["true"]).wait_exit()
+    once()
+    time.sleep(0.5)
+    fds, threads = count()
+    for _ in range(5):
+        once()
+
+    def settled():
+        now = count()
+        assert now[0] <= fds + 2 and now[1] <= threads + 4, f"{now} after 5 pods, {(fds, threads)} before"
+        return True
+    eventually(settled, seconds=10)
+
+
+@test
+def test_monitor_is_small(node):
+    with node.pod() as pod:
+        container = pod.run(["sleep", "1000"])
+        monitor = monitor_of(container.process())
+        text = open(f"/proc/{monitor}/smaps_rollup").read()
+        pss = int(re.search(r"^Pss:\s*(\d+)", text, re.M).group(1))
+        assert pss < 1000, f"{pss} kB"  # one pod pays for the pages that many would share; the benchmark measures 50
