@@ -64,7 +64,7 @@ struct FetchProgress {
 // several at once.
 class FetchSession {
  public:
-  // Cancels what runs and waits for its end.
+  // Ends the process. No call may be running in another thread any more: Cancel, join, then this.
   virtual ~FetchSession() = default;
 
   // A registry gives exactly one image, an archive or layout at least one.

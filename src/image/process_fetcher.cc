@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
@@ -15,7 +14,7 @@
 #include "base/strings.h"
 #include "image/certs_d.h"
 #include "image/fetch_protocol.h"
-#include "os/mount.h"
+#include "image/process_fetcher_files.h"
 #include "os/process.h"
 #include "os/socket.h"
 
@@ -30,10 +29,11 @@ using fetch::ReplyKind;
 class ProcessSession final : public FetchSession {
  public:
   ProcessSession(fetch::ResolveRequest request, Credentials credentials, os::Fd source,
-                 os::Fd control, os::Process process)
+                 std::unique_ptr<FileService> files, os::Fd control, os::Process process)
       : request_(std::move(request)),
         credentials_(std::move(credentials)),
         source_(std::move(source)),
+        files_(std::move(files)),
         control_(std::move(control)),
         process_(std::move(process)) {}
 
@@ -117,7 +117,8 @@ class ProcessSession final : public FetchSession {
     if (cancelled_) return Cancelled();
     std::lock_guard lock(mutex_);
     pollfd words{control_.get(), POLLIN, 0};
-    if (last_words_.empty() && ::poll(&words, 1, 1000) > 0) {
+    // What we sent and it never read makes the first call fail (ECONNRESET); its words come after.
+    for (int tries = 0; tries < 2 && last_words_.empty() && ::poll(&words, 1, 1000) > 0; ++tries) {
       auto message = os::ReceiveMessage(control_.get(), 8192, 0);
       if (message && !message->end) last_words_ = fetch::CleanText(message->bytes);
     }
@@ -126,8 +127,9 @@ class ProcessSession final : public FetchSession {
   }
 
   const fetch::ResolveRequest request_;
-  Credentials credentials_;  // until Resolve
-  os::Fd source_;            // until Resolve
+  Credentials credentials_;             // until Resolve
+  os::Fd source_;                       // until Resolve
+  std::unique_ptr<FileService> files_;  // for a directory
   const os::Fd control_;
   os::Process process_;
   std::atomic<bool> cancelled_{false};
@@ -137,22 +139,17 @@ class ProcessSession final : public FetchSession {
   std::string last_words_;                    // guarded by mutex_
 };
 
-// ".." ends at the root of a detached mount: the process can leave a directory's fd, but not this.
-Result<os::Fd> PrepareDirectory(const os::Fd& dir) {
-  os::Mount mount = TRY(os::Mount::CloneTree(dir.get(), false), "image directory");
-  TRY(mount.SetAttributes(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                              MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW,
-                          0),
-      "image directory");
-  return mount.Release();
-}
-
-Result<os::Fd> PrepareSource(LocalSource& source, fetch::ResolveRequest& request) {
+Result<os::Fd> PrepareSource(LocalSource& source, fetch::ResolveRequest& request,
+                             std::unique_ptr<FileService>& files) {
   struct stat st{};
   if (::fstat(source.fd.get(), &st) < 0) return ErrnoError("image source");
   request.local_name = source.name;
   request.local_is_directory = S_ISDIR(st.st_mode);
-  if (request.local_is_directory) return PrepareDirectory(source.fd);
+  if (request.local_is_directory) {
+    os::Fd client;
+    files = TRY(FileService::Start(os::DirFd(std::move(source.fd)), client), "image source");
+    return client;
+  }
   if (!S_ISREG(st.st_mode)) {
     return Error(Code::kInvalidArgument, "image source: neither a directory nor a regular file");
   }
@@ -181,12 +178,13 @@ Result<std::unique_ptr<FetchSession>> ProcessFetcher::Open(RemoteSource source) 
   request.stall_timeout = settings_.stall_timeout;
   Credentials credentials;
   os::Fd local;
+  std::unique_ptr<FileService> files;
   if (auto* registry = std::get_if<RegistrySource>(&source)) {
     request.reference = registry->reference.str();
     request.endpoints = TRY(FindEndpoints(settings_.certs_d, registry->reference.domain()));
     credentials = std::move(registry->credentials);
   } else {
-    local = TRY(PrepareSource(std::get<LocalSource>(source), request));
+    local = TRY(PrepareSource(std::get<LocalSource>(source), request, files));
   }
   os::SocketPair control = TRY(os::MakeSocketPair(os::SocketType::kSeqPacket));
   os::SpawnOptions spawn;
@@ -196,7 +194,7 @@ Result<std::unique_ptr<FetchSession>> ProcessFetcher::Open(RemoteSource source) 
   os::Process process = TRY(os::Spawn(spawn), "berth-fetch");
   return std::unique_ptr<FetchSession>(
       new ProcessSession(std::move(request), std::move(credentials), std::move(local),
-                         std::move(control.a), std::move(process)));
+                         std::move(files), std::move(control.a), std::move(process)));
 }
 
 }  // namespace berth::image

@@ -33,9 +33,9 @@ class ProcessFetcher final : public Fetcher {
  public:
   explicit ProcessFetcher(FetchSettings settings);
   // FailedPrecondition for a certs.d that cannot be understood; NotFound or PermissionDenied for
-  // the program. A LocalSource's fd must be open for reading only. A directory is handed over as a
-  // detached read-only mount of its own, so that nothing above it can be reached; its files must be
-  // readable for the fetcher's uid.
+  // the program.
+  // A LocalSource's fd must be open for reading only. A directory is not handed over: the daemon
+  // opens the files of the layout one by one for the process (FileService).
   Result<std::unique_ptr<FetchSession>> Open(RemoteSource source) override;
 
  private:

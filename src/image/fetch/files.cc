@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image/fetch/files.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "base/strings.h"
+#include "os/socket.h"
 
 namespace berth::image::fetch {
 
@@ -31,18 +31,6 @@ Result<> StreamRange(int fd, uint64_t offset, uint64_t size, const BodySink& sin
   return Ok();
 }
 
-// There is no /proc in the sandbox: opened once, without waiting for a FIFO, and judged by fstat.
-Result<os::Fd> OpenRegular(const os::DirFd& dir, const std::string& name, uint64_t& size) {
-  os::Fd fd = TRY(dir.Open(name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY));
-  struct stat st{};
-  if (::fstat(fd.get(), &st) < 0) return ErrnoError(Quote(name));
-  if (!S_ISREG(st.st_mode)) {
-    return Error(Code::kFailedPrecondition, StrCat(Quote(name), ": not a regular file"));
-  }
-  size = static_cast<uint64_t>(st.st_size);
-  return fd;
-}
-
 }  // namespace
 
 Result<std::string> Files::Read(const std::string& name, size_t limit) {
@@ -64,17 +52,39 @@ Result<std::string> Files::Read(const std::string& name, size_t limit) {
   return bytes;
 }
 
-Result<bool> DirFiles::Exists(const std::string& name) { return dir_.Exists(name); }
+Result<os::Fd> LayoutFiles::Open(const std::string& name, uint64_t& size) {
+  auto socket = socket_.Lock();
+  TRY(os::SendMessage(socket->get(), name), Quote(name));
+  os::Message answer = TRY(os::ReceiveMessage(socket->get(), 8192, 1), Quote(name));
+  if (answer.end) return Error(Code::kCancelled, "cancelled");
+  if (answer.bytes[0] != 0) {
+    return Error(static_cast<Code>(answer.bytes[0]), answer.bytes.substr(1));
+  }
+  struct stat st{};
+  if (answer.fds.size() != 1 || ::fstat(answer.fds[0].get(), &st) < 0) {
+    return Error(Code::kInternal, StrCat(Quote(name), ": no file came"));
+  }
+  size = static_cast<uint64_t>(st.st_size);
+  return std::move(answer.fds[0]);
+}
 
-Result<uint64_t> DirFiles::Size(const std::string& name) {
+Result<bool> LayoutFiles::Exists(const std::string& name) {
   uint64_t size = 0;
-  TRY(OpenRegular(dir_, name, size));
+  auto fd = Open(name, size);
+  if (fd) return true;
+  if (fd.error().code() == Code::kNotFound) return false;
+  return std::move(fd.error());
+}
+
+Result<uint64_t> LayoutFiles::Size(const std::string& name) {
+  uint64_t size = 0;
+  TRY(Open(name, size));
   return size;
 }
 
-Result<> DirFiles::Stream(const std::string& name, const BodySink& sink) {
+Result<> LayoutFiles::Stream(const std::string& name, const BodySink& sink) {
   uint64_t size = 0;
-  const os::Fd fd = TRY(OpenRegular(dir_, name, size));
+  const os::Fd fd = TRY(Open(name, size));
   return StreamRange(fd.get(), 0, size, sink);
 }
 

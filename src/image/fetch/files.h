@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Named files of a local source: a directory, or a tar archive that is read where it lies.
-// Implemented by DirFiles and TarFiles. Owned by the session; any thread once made (reads are by
+// Named files of a local source: an OCI layout, or a tar archive that is read where it lies.
+// Implemented by LayoutFiles and TarFiles. Owned by the session; any thread once made (reads are by
 // position).
 #pragma once
 
@@ -9,9 +9,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/guarded.h"
 #include "base/result.h"
 #include "image/fetch/http.h"
-#include "os/dir_fd.h"
 #include "os/fd.h"
 
 namespace berth::image::fetch {
@@ -26,16 +26,17 @@ class Files {
   Result<std::string> Read(const std::string& name, size_t limit);
 };
 
-// Below the directory, no link followed.
-class DirFiles final : public Files {
+// An OCI layout whose files the daemon opens for us, on a socket (image/process_fetcher_files.h).
+class LayoutFiles final : public Files {
  public:
-  explicit DirFiles(os::DirFd dir) : dir_(std::move(dir)) {}
+  explicit LayoutFiles(os::Fd socket) : socket_(std::move(socket)) {}
   Result<bool> Exists(const std::string& name) override;
   Result<uint64_t> Size(const std::string& name) override;
   Result<> Stream(const std::string& name, const BodySink& sink) override;
 
  private:
-  os::DirFd dir_;
+  Result<os::Fd> Open(const std::string& name, uint64_t& size);
+  Guarded<os::Fd> socket_;  // held for one request and its answer
 };
 
 // POSIX ustar and pax, GNU long names and base-256 sizes. Links inside the archive are followed

@@ -14,6 +14,7 @@
 
 #include "base/strings.h"
 #include "image/fetch/sandbox.h"
+#include "image/process_fetcher_files.h"
 #include "image/sha256.h"
 #include "image/testing/fake_registry.h"
 #include "os/dir_fd.h"
@@ -167,17 +168,17 @@ TEST_F(ProcessFetcherTest, ReadsCertsD) {
   EXPECT_THAT(broken.error().message(), HasSubstr("hosts.toml"));
 }
 
-TEST_F(ProcessFetcherTest, ReadsALayoutThroughADetachedMount) {
+TEST_F(ProcessFetcherTest, ReadsALayoutThatOnlyRootMayRead) {
   auto temp = *os::TempDir::Make();
   const auto blobs = *temp.dir().MakeDir("blobs", 0755)->MakeDir("sha256", 0755);
   const auto put = [&](const std::string& digest, const std::string& bytes) {
-    ASSERT_TRUE(blobs.WriteFile(digest.substr(7), bytes, 0644));
+    ASSERT_TRUE(blobs.WriteFile(digest.substr(7), bytes, 0600));
   };
   put(image_.config_digest, image_.config);
   put(image_.manifest_digest, image_.manifest);
   put(image_.blob_digests[0], image_.blobs[0]);
   put(image_.blob_digests[1], image_.blobs[1]);
-  ASSERT_TRUE(temp.dir().WriteFile("oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}", 0644));
+  ASSERT_TRUE(temp.dir().WriteFile("oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}", 0600));
   ASSERT_TRUE(temp.dir().WriteFile("index.json", MakeIndexDocument({{image_, "amd64"}}), 0644));
   auto session = OpenLocal(temp.path(), O_RDONLY | O_DIRECTORY, "name.example/x:2");
   auto images = session->Resolve();
@@ -185,6 +186,17 @@ TEST_F(ProcessFetcherTest, ReadsALayoutThroughADetachedMount) {
   EXPECT_EQ(images->front().tags, std::vector<std::string>{"name.example/x:2"});
   EXPECT_EQ(images->front().digests, std::vector{"name.example/x@" + image_.manifest_digest});
   EXPECT_EQ(*Fetch(*session, 0, 1), "layer two");
+}
+
+TEST(FileServiceTest, OpensNothingButTheFilesOfALayout) {
+  const std::string hex(64, 'a');
+  EXPECT_TRUE(FileService::IsLayoutFile("index.json"));
+  EXPECT_TRUE(FileService::IsLayoutFile("blobs/sha256/" + hex));
+  for (const std::string& name :
+       {std::string("../index.json"), std::string("/etc/shadow"), "blobs/sha256/../" + hex,
+        "blobs/sha256/" + hex + "/x", std::string("blobs/sha256/"), std::string()}) {
+    EXPECT_FALSE(FileService::IsLayoutFile(name)) << name;
+  }
 }
 
 TEST_F(ProcessFetcherTest, LeavesNoProcessAndNoDescriptorBehind) {

@@ -137,7 +137,7 @@ Result<std::vector<RemoteImage>> Server::OpenSource(const ResolveRequest& reques
   if (!source) return Error(Code::kInvalidArgument, "no source");
   std::unique_ptr<Files> files;
   if (request.local_is_directory) {
-    files = std::make_unique<DirFiles>(os::DirFd(std::move(source)));
+    files = std::make_unique<LayoutFiles>(std::move(source));
   } else {
     files = TRY(TarFiles::Open(std::move(source)));
   }
