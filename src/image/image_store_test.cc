@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: Apache-2.0
+// The store with a registry in memory and the real berth-unpack: needs root, for mounts and the unpacker's sandbox.
+#include "image/image_store.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <thread>
+
+#include "base/strings.h"
+#include "image/testing/fake_fetcher.h"
+#include "tests/support/tar_writer.h"
+
+namespace berth::image {
+namespace {
+
+using berth::testing::GzipStored;
+using berth::testing::TarMember;
+using berth::testing::TarWriter;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+const std::string kContainer(64, 'c');
+constexpr const char* kName = "registry.test/app:1";
+
+FakeLayer Gzip(const std::string& tar) {
+  return {GzipStored(tar), tar, oci::LayerCompression::kGzip};
+}
+
+std::string BaseTar() {
+  return TarWriter()
+      .Dir("./", 0755)
+      .Dir("etc")
+      .File("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:100:101::/home/app:/bin/sh\n")
+      .File("etc/group", "root:x:0:\nextra:x:7:app\n")
+      .Dir("tmp", 01777)
+      .File("old", "old")
+      .Dir("data")
+      .File("data/below", "below")
+      .Finish();
+}
+
+std::string TopTar() {
+  return TarWriter()
+      .File(".wh.old", "")
+      .File("tmp/new", "new")
+      .File("data/.wh..wh..opq", "")
+      .Finish();
+}
+
+class ImageStoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "mounts and makes namespaces: needs root";
+    // The fake registry writes into pipes whose reader may have given up.
+    ::signal(SIGPIPE, SIG_IGN);
+    auto tmp = os::TempDir::Make();
+    ASSERT_TRUE(tmp);
+    tmp_.emplace(std::move(*tmp));
+    Reopen();
+  }
+  void Reopen() {
+    store_.reset();
+    auto store = ImageStore::Open({.root = tmp_->path() + "/store"}, fetcher_, unpacker_);
+    ASSERT_TRUE(store) << store.error().message();
+    store_ = std::move(*store);
+  }
+  std::string AddTwoLayers() {
+    return fetcher_.Add(kName, {.layers = {Gzip(BaseTar()), Gzip(TopTar())},
+                                .process = {.user = "app",
+                                            .env = {"A=b"},
+                                            .entrypoint = {},
+                                            .cmd = {"run"},
+                                            .working_dir = "/w",
+                                            .stop_signal = "",
+                                            .volumes = {}},
+                                .labels = {{"k", "v"}}});
+  }
+  Result<std::string> Pull(const std::string& name = kName) {
+    PullRequest request;
+    request.reference = name;
+    return store_->Pull(request);
+  }
+  std::vector<std::string> Entries(const std::string& dir) {
+    auto opened = os::DirFd::OpenTrusted(tmp_->path() + "/store/" + dir);
+    EXPECT_TRUE(opened) << dir;
+    auto names = opened->List();
+    return names ? *names : std::vector<std::string>{"?"};
+  }
+
+  std::optional<os::TempDir> tmp_;
+  FakeFetcher fetcher_;
+  ProcessUnpacker unpacker_{BERTH_UNPACK};
+  std::unique_ptr<ImageStore> store_;
+};
+
+TEST_F(ImageStoreTest, AContainerSeesTheMergedLayers) {
+  const std::string id = AddTwoLayers();
+  auto pulled = Pull();
+  ASSERT_TRUE(pulled) << pulled.error().message();
+  EXPECT_EQ(*pulled, id);
+  auto rootfs = store_->PrepareRootfs(kContainer, id);
+  ASSERT_TRUE(rootfs) << rootfs.error().message();
+  os::DirFd root(rootfs->mount.Release());
+  EXPECT_FALSE(*root.Exists("old"));
+  EXPECT_FALSE(*root.Exists("data/below"));
+  EXPECT_TRUE(*root.Exists("data"));
+  EXPECT_EQ(*root.ReadFile("tmp/new", 100), "new");
+  // The top layer does not describe /tmp: the base's mode holds.
+  EXPECT_EQ(root.Stat("tmp")->st_mode, S_IFDIR | 01777U);
+  EXPECT_EQ(root.Stat("etc")->st_mode, S_IFDIR | 0755U);
+  EXPECT_TRUE(S_ISLNK(root.Stat("etc/mtab")->st_mode));
+  EXPECT_TRUE(*root.Exists("etc/hosts"));
+  EXPECT_TRUE(root.WriteFile("written", "w", 0644));
+  EXPECT_THAT(*store_->ListRootfs(), ElementsAre(kContainer));
+  root = os::DirFd();
+  // The same again, with what was written.
+  auto again = store_->PrepareRootfs(kContainer, id);
+  ASSERT_TRUE(again) << again.error().message();
+  EXPECT_EQ(*os::DirFd(again->mount.Release()).ReadFile("written", 10), "w");
+  ASSERT_TRUE(store_->RemoveRootfs(kContainer));
+  ASSERT_TRUE(store_->RemoveRootfs(kContainer));
+  EXPECT_THAT(Entries("containers"), IsEmpty());
+}
+
+TEST_F(ImageStoreTest, SymlinksOfTheImageDoNotRedirectTheRuntimesMounts) {
+  fetcher_.Add(kName, {.layers = {Gzip(TarWriter()
+                                           .Symlink("proc", "/etc")
+                                           .Symlink("dev", "..")
+                                           .Symlink("sys", "/")
+                                           .Dir("etc")
+                                           .Symlink("etc/hosts", "/victim")
+                                           .File("etc/kept", "k")
+                                           .Finish())},
+                       .process = {},
+                       .labels = {}});
+  auto id = Pull();
+  ASSERT_TRUE(id) << id.error().message();
+  auto rootfs = store_->PrepareRootfs(kContainer, *id);
+  ASSERT_TRUE(rootfs) << rootfs.error().message();
+  os::DirFd root(rootfs->mount.Release());
+  for (const char* dir : {"proc", "dev", "sys", "etc"})
+    EXPECT_TRUE(S_ISDIR(root.Stat(dir)->st_mode)) << dir;
+  EXPECT_TRUE(S_ISREG(root.Stat("etc/hosts")->st_mode));
+  EXPECT_EQ(*root.ReadFile("etc/kept", 10), "k");
+}
+
+TEST_F(ImageStoreTest, FindsByEveryName) {
+  const std::string id = AddTwoLayers();
+  ASSERT_TRUE(Pull());
+  const auto info = (*store_->Find(kName))->info;
+  ASSERT_EQ(info.digests.size(), 1U);
+  EXPECT_THAT(info.tags, ElementsAre(kName));
+  EXPECT_EQ(info.user, "app");
+  EXPECT_GT(info.size_bytes, 0U);
+  const std::string hex = id.substr(7);
+  const std::string digest = info.digests[0].substr(info.digests[0].find('@'));
+  for (const std::string& name :
+       {id, hex, hex.substr(0, 12), "sha256:" + hex.substr(0, 9), info.digests[0],
+        "registry.test/app:other" + digest, digest.substr(1)}) {
+    auto found = store_->Find(name);
+    ASSERT_TRUE(found) << name;
+    ASSERT_TRUE(*found) << name;
+    EXPECT_EQ((*found)->info.id, id);
+  }
+  for (const char* name : {"ab", "app", "registry.test/app", "UPPER", "deadbeef", "", "a b"})
+    EXPECT_FALSE(*store_->Find(name)) << name;
+  const FoundImage found = **store_->Find(id);
+  EXPECT_THAT(found.process.cmd, ElementsAre("run"));
+  EXPECT_EQ(found.info.labels.at("k"), "v");
+}
+
+TEST_F(ImageStoreTest, ASecondPullAsksTheRegistryAndFetchesNothing) {
+  AddTwoLayers();
+  ASSERT_TRUE(Pull());
+  EXPECT_EQ(fetcher_.layer_transfers(), 2);
+  ASSERT_TRUE(Pull());
+  EXPECT_EQ(fetcher_.resolves(), 2);
+  EXPECT_EQ(fetcher_.layer_transfers(), 2);
+  Reopen();
+  ASSERT_TRUE(Pull());
+  EXPECT_EQ(fetcher_.layer_transfers(), 2);
+}
+
+TEST_F(ImageStoreTest, AMovedTagLeavesTheOldImageItsDigest) {
+  const std::string first = AddTwoLayers();
+  ASSERT_TRUE(Pull());
+  const std::string second =
+      fetcher_.Add(kName, {.layers = {Gzip(BaseTar())}, .process = {}, .labels = {}});
+  ASSERT_EQ(*Pull(), second);
+  EXPECT_EQ((*store_->Find(kName))->info.id, second);
+  const auto old = *store_->Find(first);
+  ASSERT_TRUE(old);
+  EXPECT_THAT(old->info.tags, IsEmpty());
+  EXPECT_EQ(old->info.digests.size(), 1U);
+  EXPECT_EQ(store_->List()->size(), 2U);
+  // Shared layers stay for the other image.
+  ASSERT_TRUE(store_->Remove(first));
+  EXPECT_EQ(Entries("images/layers").size(), 1U);
+  ASSERT_TRUE(store_->Remove(kName));
+  EXPECT_THAT(Entries("images/layers"), IsEmpty());
+  EXPECT_EQ(store_->FsInfo()->used_bytes, 0U);
+}
+
+TEST_F(ImageStoreTest, AContainerKeepsItsLayersWhenTheImageGoes) {
+  const std::string id = AddTwoLayers();
+  ASSERT_TRUE(Pull());
+  ASSERT_TRUE(store_->PrepareRootfs(kContainer, id));
+  ASSERT_TRUE(store_->Remove(id));
+  ASSERT_TRUE(store_->Remove(id));
+  EXPECT_FALSE(*store_->Find(id));
+  EXPECT_EQ(Entries("images/layers").size(), 2U);
+  Reopen();
+  EXPECT_EQ(Entries("images/layers").size(), 2U);
+  ASSERT_TRUE(store_->RemoveRootfs(kContainer));
+  EXPECT_THAT(Entries("images/layers"), IsEmpty());
+}
+
+TEST_F(ImageStoreTest, AFailedPullLeavesNothing) {
+  AddTwoLayers();
+  fetcher_.FailLayer(1, Code::kUnavailable, "RegistryUnavailable: gone");
+  auto failed = Pull();
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code(), Code::kUnavailable);
+  EXPECT_THAT(failed.error().message(), HasSubstr("RegistryUnavailable"));
+  fetcher_.ClearFailures();
+  // Content that does not have the promised diff_id; content that is no layer.
+  fetcher_.Add("registry.test/wrong:1",
+               {.layers = {{BaseTar(), TopTar()}}, .process = {}, .labels = {}});
+  auto wrong = Pull("registry.test/wrong:1");
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().code(), Code::kDataLoss);
+  EXPECT_THAT(wrong.error().message(), HasSubstr("diff_id"));
+  fetcher_.Add("registry.test/junk:1",
+               {.layers = {{std::string(3 << 20, 'x'), ""}}, .process = {}, .labels = {}});
+  auto junk = Pull("registry.test/junk:1");
+  ASSERT_FALSE(junk);
+  EXPECT_EQ(junk.error().code(), Code::kDataLoss) << junk.error().message();
+  EXPECT_THAT(Entries("images/layers"), IsEmpty());
+  EXPECT_THAT(Entries("images/tmp"), IsEmpty());
+  EXPECT_THAT(*store_->List(), IsEmpty());
+  ASSERT_TRUE(Pull());
+}
+
+TEST_F(ImageStoreTest, ConcurrentPullsOfOneImageAreOne) {
+  AddTwoLayers();
+  fetcher_.HoldLayers(true);
+  std::vector<std::thread> threads;
+  std::atomic<int> good = 0;
+  for (int i = 0; i < 5; ++i)
+    threads.emplace_back([&] {
+      if (Pull()) ++good;
+    });
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  fetcher_.HoldLayers(false);
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(good, 5);
+  EXPECT_EQ(fetcher_.resolves(), 1);
+  EXPECT_EQ(fetcher_.layer_transfers(), 2);
+}
+
+TEST_F(ImageStoreTest, ConcurrentPullsOfTwoImagesShareALayer) {
+  AddTwoLayers();
+  ImageProcess process;
+  process.user = "x";
+  fetcher_.Add("registry.test/other:1",
+               {.layers = {Gzip(BaseTar())}, .process = process, .labels = {}});
+  fetcher_.HoldLayers(true);
+  std::atomic<int> good = 0;
+  std::thread one([&] { good += Pull().has_value(); });
+  std::thread two([&] { good += Pull("registry.test/other:1").has_value(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  fetcher_.HoldLayers(false);
+  one.join();
+  two.join();
+  EXPECT_EQ(good, 2);
+  EXPECT_EQ(fetcher_.layer_transfers(), 2);
+}
+
+TEST_F(ImageStoreTest, ACancelledPullEndsAndCanBeRepeated) {
+  AddTwoLayers();
+  fetcher_.HoldLayers(true);
+  std::stop_source stop;
+  PullRequest request;
+  request.reference = kName;
+  request.cancel = stop.get_token();
+  Result<std::string> result;
+  std::thread puller([&] { result = store_->Pull(request); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  stop.request_stop();
+  puller.join();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code(), Code::kCancelled);
+  fetcher_.HoldLayers(false);
+  ASSERT_TRUE(Pull());
+}
+
+TEST_F(ImageStoreTest, AStartPutsRightWhatACrashLeft) {
+  const std::string id = AddTwoLayers();
+  ASSERT_TRUE(Pull());
+  const std::vector<std::string> layers = Entries("images/layers");
+  store_.reset();
+  auto images = os::DirFd::OpenTrusted(tmp_->path() + "/store/images");
+  ASSERT_TRUE(images->MakeDir("tmp/half", 0700));
+  ASSERT_TRUE(images->MakeDir("layers/" + std::string(64, 'a'), 0700));
+  ASSERT_TRUE(images->RemoveTree("layers/" + layers[0]));
+  Reopen();
+  EXPECT_THAT(Entries("images/tmp"), IsEmpty());
+  EXPECT_EQ(Entries("images/layers").size(), 1U);
+  EXPECT_TRUE(*store_->Find(id));
+  auto rootfs = store_->PrepareRootfs(kContainer, id);
+  ASSERT_FALSE(rootfs);
+  EXPECT_EQ(rootfs.error().code(), Code::kDataLoss);
+  EXPECT_THAT(*store_->ListRootfs(), IsEmpty());
+  ASSERT_TRUE(Pull());
+  EXPECT_TRUE(store_->PrepareRootfs(kContainer, id));
+}
+
+TEST_F(ImageStoreTest, ResolvesUsersInTheImage) {
+  const std::string id = AddTwoLayers();
+  ASSERT_TRUE(Pull());
+  UserQuery query;
+  query.user = "app";
+  for (int i = 0; i < 2; ++i) {
+    auto user = store_->ResolveUser(id, query);
+    ASSERT_TRUE(user) << user.error().message();
+    EXPECT_EQ(user->uid, 100U);
+    EXPECT_EQ(user->home, "/home/app");
+    EXPECT_THAT(user->additional_gids, ElementsAre(101, 7));
+  }
+  query.user = "ghost";
+  EXPECT_EQ(store_->ResolveUser(id, query).error().code(), Code::kNotFound);
+}
+
+TEST_F(ImageStoreTest, HostileUserFilesNeitherBlockNorLeak) {
+  TarMember fifo;
+  fifo.name = "etc/passwd";
+  fifo.type = '6';
+  TarMember device = fifo;
+  device.type = '3';
+  device.major = 1;
+  device.minor = 5;
+  TarMember huge;
+  huge.name = "etc/passwd";
+  huge.pax = {{"GNU.sparse.size", "10737418240"}, {"GNU.sparse.map", ""}};
+  UserQuery query;
+  query.user = "root";
+  int n = 0;
+  for (const std::string& tar :
+       {TarWriter().Add(fifo).Finish(), TarWriter().Add(device).Finish(),
+        TarWriter().Add(huge).Finish(), TarWriter().Dir("etc/passwd").Finish(),
+        TarWriter().Symlink("etc/passwd", "passwd").Finish()}) {
+    const std::string name = StrCat("registry.test/user:", ++n);
+    fetcher_.Add(name, {.layers = {Gzip(tar)}, .process = {}, .labels = {}});
+    auto id = Pull(name);
+    ASSERT_TRUE(id) << n << id.error().message();
+    auto user = store_->ResolveUser(*id, query);
+    ASSERT_FALSE(user) << n;
+    EXPECT_NE(user.error().code(), Code::kNotFound) << n << user.error().message();
+  }
+  // A link to the host's own file finds the image's root instead, where there is none.
+  fetcher_.Add("registry.test/user:link",
+               {.layers = {Gzip(TarWriter().Symlink("etc/passwd", "/../../x/passwd").Finish())},
+                .process = {},
+                .labels = {}});
+  auto id = Pull("registry.test/user:link");
+  ASSERT_TRUE(id);
+  EXPECT_EQ(store_->ResolveUser(*id, query).error().code(), Code::kNotFound);
+}
+
+TEST_F(ImageStoreTest, AnImageWithoutLayersWorks) {
+  fetcher_.Add(kName, {.layers = {}, .process = {}, .labels = {}});
+  auto id = Pull();
+  ASSERT_TRUE(id) << id.error().message();
+  EXPECT_GT((*store_->Find(*id))->info.size_bytes, 0U);
+  UserQuery query;
+  query.user = "5:6";
+  EXPECT_EQ(store_->ResolveUser(*id, query)->gid, 6U);
+  auto rootfs = store_->PrepareRootfs(kContainer, *id);
+  EXPECT_TRUE(rootfs) << rootfs.error().message();
+}
+
+TEST_F(ImageStoreTest, ImportsLocalImages) {
+  fetcher_.SetLocal(
+      {{"registry.test/local:1", {.layers = {Gzip(BaseTar())}, .process = {}, .labels = {}}}});
+  auto ids = store_->Import(*os::MakeMemFile("archive", ""), "");
+  ASSERT_TRUE(ids) << ids.error().message();
+  ASSERT_EQ(ids->size(), 1U);
+  EXPECT_TRUE(*store_->Find("registry.test/local:1"));
+}
+
+TEST_F(ImageStoreTest, BadIdsAreRefused) {
+  AddTwoLayers();
+  const std::string id = *Pull();
+  for (const char* bad : {"", "..", "x/y", "ABC"}) {
+    EXPECT_EQ(store_->PrepareRootfs(bad, id).error().code(), Code::kInvalidArgument);
+    EXPECT_EQ(store_->RemoveRootfs(bad).error().code(), Code::kInvalidArgument);
+  }
+  EXPECT_EQ(store_->PrepareRootfs(kContainer, "nothing").error().code(), Code::kNotFound);
+  EXPECT_EQ(Pull(id).error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(store_->Remove("").error().code(), Code::kInvalidArgument);
+}
+
+TEST_F(ImageStoreTest, NobodyElseMayEnterTheStore) {
+  AddTwoLayers();
+  ASSERT_TRUE(Pull());
+  auto top = os::DirFd::OpenTrusted(tmp_->path() + "/store");
+  for (const char* dir : {"images", "images/layers", "images/tmp", "containers"})
+    EXPECT_EQ(top->Stat(dir)->st_mode & 0777, 0700U) << dir;
+  EXPECT_EQ(top->Stat("images/images.db")->st_mode & 0777, 0600U);
+}
+
+}  // namespace
+}  // namespace berth::image
