@@ -71,11 +71,15 @@ Result<std::string> Engine::Impl::JoinCreate(const Call& call, ContainerObject& 
   };
   if (Encode(record.config) != Encode(request)) return conflict("with another configuration");
   auto state = container.state.Lock();
+  bool joins = state->op == ContainerObject::Op::kCreating;
   TRY(Await(call, d.clock, container.state, state,
             [](const auto& s) { return s.op != ContainerObject::Op::kCreating; }),
       StrCat("wait for ", container.id));
-  if (state->create_error) return state->create_error->Clone();
-  if (!state->gone && state->record.phase == ContainerPhase::kCreated) return container.id;
+  if ((joins || state->gone) && state->create_error) return state->create_error->Clone();
+  if (state->gone) {
+    return Error(Code::kUnavailable, StrCat("container ", container.id, " was removed meanwhile"));
+  }
+  if (state->record.phase == ContainerPhase::kCreated) return container.id;
   return conflict("and is past its creation");
 }
 

@@ -63,6 +63,7 @@ class Engine {
   ~Engine();
 
   // Reads the records, looks at what is there, applies Reconcile. Before the first request; once.
+  // Exits and lifecycle events are handled from then on, not before.
   Result<> Recover();
   // Called on the engine's event thread after each change of state. Set before Recover.
   void SetEventListener(std::function<void(const LifecycleEvent&)> listener);

@@ -52,10 +52,14 @@ Result<std::string> Engine::Impl::JoinRun(const Call& call, SandboxObject& sandb
     return conflict("with another configuration");
   }
   auto state = sandbox.state.Lock();
+  bool joins = state->running;
   TRY(Await(call, d.clock, sandbox.state, state, [](const auto& s) { return !s.running; }),
       StrCat("run pod sandbox: wait for ", sandbox.id));
-  if (state->run_error) return state->run_error->Clone();
-  if (!state->gone && state->record.phase == SandboxPhase::kReady) return sandbox.id;
+  if ((joins || state->gone) && state->run_error) return state->run_error->Clone();
+  if (state->gone) {
+    return Error(Code::kUnavailable, StrCat("pod ", sandbox.id, " was removed meanwhile"));
+  }
+  if (state->record.phase == SandboxPhase::kReady) return sandbox.id;
   return conflict("and is not ready");
 }
 
