@@ -178,7 +178,7 @@ void MonitorClient::Ended() {
     auto state = state_.Lock();
     if (state->lost) return;
     state->lost = true;
-    tell = !state->closed;
+    tell = !state->closed && !state->end_expected;
     for (auto& [id, slot] : state->pending)
       if (!slot) slot.emplace(Gone());
     for (auto& [id, wait] : state->execs) {

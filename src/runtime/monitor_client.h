@@ -50,6 +50,8 @@ class MonitorClient : public std::enable_shared_from_this<MonitorClient> {
 
   const monitor::HelloAnswer& hello() const { return hello_; }
   void Begin(os::EventLoop* loop, Events events);
+  // The monitor is about to be told to end: that is no loss.
+  void ExpectEnd() { state_.Lock()->end_expected = true; }
   // No event any more, every call in flight ends with Unavailable.
   void Close();
   bool lost();
@@ -85,6 +87,7 @@ class MonitorClient : public std::enable_shared_from_this<MonitorClient> {
     std::map<uint64_t, std::optional<Result<Answer>>> pending;
     std::map<std::string, std::shared_ptr<ExecWait>> execs;
     bool lost = false;
+    bool end_expected = false;
     bool closed = false;
   };
   explicit MonitorClient(os::Fd socket) : socket_(std::move(socket)) {}

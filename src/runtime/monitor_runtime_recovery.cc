@@ -132,6 +132,7 @@ Result<> MonitorRuntime::RemoveContainerFiles(const os::DirFd& pod,
 Result<bool> MonitorRuntime::ShutDownMonitor(const std::string& sandbox_id) {
   Result<std::shared_ptr<MonitorClient>> client = Client(sandbox_id);
   if (!client) return false;
+  (*client)->ExpectEnd();
   Result<MonitorClient::Answer> done =
       (*client)->Call(monitor::Type::kShutdown, config_.call_timeout + kGrace);
   if (!done)

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+// MonitorRuntime and the real berth-monitor, over an OCI runtime that is a shell script: needs no root.
+#include "runtime/monitor_runtime.h"
+
+#include <dirent.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/strings.h"
+#include "os/socket.h"
+#include "runtime/testing/fake_runtime.h"
+#include "runtime/testing/runtime_contract.h"
+#include "runtime/testing/script_runtime.h"
+
+namespace berth::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+
+class FakeSubject final : public RuntimeUnderTest {
+ public:
+  Runtime& runtime() override { return fake_; }
+  SandboxSpec Sandbox(const std::string& id) override {
+    SandboxSpec spec;
+    spec.sandbox_id = id;
+    return spec;
+  }
+  CreateRequest Sleeper(const std::string& sandbox_id, const std::string& id) override {
+    CreateRequest request;
+    request.sandbox_id = sandbox_id;
+    request.container_id = id;
+    return request;
+  }
+  CreateRequest Quitter(const std::string& sandbox_id, const std::string& id, int) override {
+    return Sleeper(sandbox_id, id);
+  }
+  void LetQuit(const std::string& id, int exit_code) override { fake_.Exit(id, exit_code); }
+  bool Empty() override { return fake_.Empty(); }
+
+ private:
+  FakeRuntime fake_;
+};
+
+class ScriptSubject final : public RuntimeUnderTest {
+ public:
+  ScriptSubject() {
+    EXPECT_TRUE(temp_.dir().WriteFile("crun", kScriptRuntime, 0755));
+    Restart();
+  }
+  ~ScriptSubject() override {
+    if (!runtime_) return;
+    Result<std::vector<std::string>> left = os::DirFd::OpenTrusted(state() + "/pods")->List();
+    if (!left) return;
+    for (const std::string& id : *left) EXPECT_TRUE(runtime_->StopSandbox(id));
+  }
+  // A new daemon; the monitors stay.
+  void Restart() {
+    runtime_.reset();
+    MonitorRuntimeConfig config;
+    config.state_dir = state();
+    config.monitor_path = StrCat(BERTH_BINARY_DIR, "/bin/berth-monitor");
+    config.handlers = {{"crun", StrCat(temp_.path(), "/crun"), {}, StrCat(state(), "/runtime")}};
+    config.default_handler = "crun";
+    config.cgroup_root = temp_.path();
+    config.call_timeout = 20s;
+    auto made = MonitorRuntime::Make(std::move(config));
+    ASSERT_TRUE(made) << made.error().message();
+    runtime_ = std::move(*made);
+  }
+  std::string state() const { return StrCat(temp_.path(), "/state"); }
+  const os::TempDir& temp() const { return temp_; }
+  Runtime& runtime() override { return *runtime_; }
+  SandboxSpec Sandbox(const std::string& id) override {
+    SandboxSpec spec;
+    spec.sandbox_id = id;
+    spec.new_ipc_namespace = false;
+    spec.new_uts_namespace = false;
+    spec.shm_bytes = 0;
+    return spec;
+  }
+  CreateRequest Script(const std::string& sandbox_id, const std::string& id,
+                       const std::string& script) {
+    CreateRequest request;
+    request.sandbox_id = sandbox_id;
+    request.container_id = id;
+    request.spec_json = script;
+    request.log_directory = StrCat(temp_.path(), "/logs");
+    request.log_path = StrCat(id, "/0.log");
+    return request;
+  }
+  CreateRequest Sleeper(const std::string& sandbox_id, const std::string& id) override {
+    return Script(sandbox_id, id, "exec sleep 1000\n");
+  }
+  CreateRequest Quitter(const std::string& sandbox_id, const std::string& id,
+                        int exit_code) override {
+    return Script(sandbox_id, id, StrCat("exit ", exit_code, "\n"));
+  }
+  void LetQuit(const std::string&, int) override {}
+  bool Empty() override {
+    auto pods = os::DirFd::OpenTrusted(state() + "/pods")->List();
+    auto records = os::DirFd::MakeTrusted(state() + "/runtime", 0700)->List();
+    return pods && pods->empty() && records && records->empty();
+  }
+  std::string Log(const std::string& id) {
+    Result<std::string> text = temp_.dir().ReadFile(StrCat("logs/", id, "/0.log"), 1 << 20);
+    return text ? *text : text.error().message();
+  }
+
+ private:
+  os::TempDir temp_ = *os::TempDir::Make();
+  std::unique_ptr<MonitorRuntime> runtime_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Fake, RuntimeContract, testing::Values(RuntimeFactory([] {
+                           return std::make_unique<FakeSubject>();
+                         })));
+INSTANTIATE_TEST_SUITE_P(Monitor, RuntimeContract, testing::Values(RuntimeFactory([] {
+                           return std::make_unique<ScriptSubject>();
+                         })));
+
+size_t CountFds(int pid) {
+  size_t count = 0;
+  DIR* dir = ::opendir(StrCat("/proc/", pid, "/fd").c_str());
+  if (dir == nullptr) return 0;
+  while (::readdir(dir) != nullptr) ++count;
+  ::closedir(dir);
+  return count;
+}
+
+class MonitorRuntimeTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    runtime().SetEventSink(events_.Sink());
+    Result<SandboxHandle> handle = runtime().StartSandbox(subject_.Sandbox("s1"));
+    ASSERT_TRUE(handle) << handle.error().message();
+    monitor_ = handle->monitor_pid;
+  }
+  void TearDown() override {
+    EXPECT_TRUE(runtime().StopSandbox("s1"));
+    EXPECT_TRUE(subject_.Empty());
+  }
+  Runtime& runtime() { return subject_.runtime(); }
+  void Run(const std::string& id, const std::string& script) {
+    Result<int> created = runtime().Create(subject_.Script("s1", id, script));
+    ASSERT_TRUE(created) << created.error().message();
+    Result<> started = runtime().Start("s1", id);
+    ASSERT_TRUE(started) << started.error().message();
+  }
+  Result<ExecOutput> Exec(const std::string& script, std::chrono::nanoseconds timeout = 20s,
+                          size_t limit = 1000) {
+    return runtime().ExecSync({"s1", "c1", script, false}, timeout, limit);
+  }
+
+  EventLog events_;
+  EventLog after_;  // of a second daemon
+  ScriptSubject subject_;
+  int monitor_ = 0;
+};
+
+TEST_F(MonitorRuntimeTest, OutputIsInTheLogBeforeTheExitIsReported) {
+  Run("c1", "echo out; echo err >&2; printf tail; exit 3");
+  std::optional<ExitRecord> exit = events_.WaitExit("c1");
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->exit_code, 3);
+  const std::string log = subject_.Log("c1");
+  EXPECT_NE(log.find(" stdout F out\n"), std::string::npos) << log;
+  EXPECT_NE(log.find(" stderr F err\n"), std::string::npos) << log;
+  EXPECT_NE(log.find(" stdout P tail\n"), std::string::npos) << log;
+}
+
+TEST_F(MonitorRuntimeTest, LogFileIsThereAfterCreate) {
+  ASSERT_TRUE(runtime().Create(subject_.Sleeper("s1", "c1")));
+  EXPECT_EQ(subject_.Log("c1"), "");
+}
+
+TEST_F(MonitorRuntimeTest, ReopenedLogIsWrittenUnderTheOldName) {
+  Run("c1", "echo one; exec sleep 1000");
+  const std::string dir = StrCat(subject_.state(), "/../logs/c1");
+  os::DirFd logs = *os::DirFd::OpenTrusted(dir);
+  for (int i = 0; i < 100 && subject_.Log("c1").empty(); ++i) ::usleep(20'000);
+  ASSERT_TRUE(logs.Rename("0.log", "0.log.1", true));
+  ASSERT_TRUE(runtime().ReopenLog("s1", "c1"));
+  ASSERT_TRUE(runtime().KillAll("s1", "c1"));
+  ASSERT_TRUE(events_.WaitExit("c1"));
+  EXPECT_NE(logs.ReadFile("0.log.1", 1000)->find("one"), std::string::npos);
+  EXPECT_EQ(*logs.ReadFile("0.log", 1000), "");
+}
+
+TEST_F(MonitorRuntimeTest, GrandchildThatKeepsThePipeDoesNotHoldTheExitBack) {
+  Run("c1", "sleep 5 & exit 4");
+  const auto before = std::chrono::steady_clock::now();
+  std::optional<ExitRecord> exit = events_.WaitExit("c1");
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->exit_code, 4);
+  EXPECT_LT(std::chrono::steady_clock::now() - before, 4s);
+}
+
+TEST_F(MonitorRuntimeTest, FailedCreateCarriesTheRuntimesWordsAndCanBeDeletedAndRepeated) {
+  Result<int> created = runtime().Create(subject_.Script("s1", "c1", "#refuse\n"));
+  ASSERT_FALSE(created);
+  EXPECT_EQ(created.error().code(), Code::kInternal);
+  EXPECT_NE(created.error().message().find("crun create: no such \"program\""), std::string::npos)
+      << created.error().message();
+  ASSERT_TRUE(runtime().Delete("s1", "c1"));
+  EXPECT_TRUE(runtime().Create(subject_.Sleeper("s1", "c1")));
+}
+
+TEST_F(MonitorRuntimeTest, CreateThatHangsIsKilledAfterItsTime) {
+  CreateRequest request = subject_.Script("s1", "c1", "#hang\n");
+  request.timeout = 500ms;
+  Result<int> created = runtime().Create(std::move(request));
+  ASSERT_FALSE(created);
+  EXPECT_EQ(created.error().code(), Code::kDeadlineExceeded) << created.error().message();
+  EXPECT_TRUE(runtime().Delete("s1", "c1"));
+}
+
+TEST_F(MonitorRuntimeTest, FailedStartIsAnErrorAndThenAnExit) {
+  ASSERT_TRUE(runtime().Create(subject_.Script("s1", "c1", "#nostart\n")));
+  Result<> started = runtime().Start("s1", "c1");
+  ASSERT_FALSE(started);
+  EXPECT_NE(started.error().message().find("cannot start"), std::string::npos)
+      << started.error().message();
+  EXPECT_TRUE(events_.WaitExit("c1"));
+}
+
+TEST_F(MonitorRuntimeTest, ExecGivesOutputAndExitCode) {
+  Run("c1", "exec sleep 1000");
+  Result<ExecOutput> output = Exec("echo out; echo err >&2; exit 42");
+  ASSERT_TRUE(output) << output.error().message();
+  EXPECT_EQ(output->exit_code, 42);
+  EXPECT_EQ(output->out, "out\n");
+  EXPECT_EQ(output->err, "err\n");
+  output = Exec("kill -9 $$");
+  ASSERT_TRUE(output);
+  EXPECT_EQ(output->exit_code, 137);
+}
+
+TEST_F(MonitorRuntimeTest, ExecOutputIsCutAndDrained) {
+  Run("c1", "exec sleep 1000");
+  Result<ExecOutput> output = Exec("head -c 1000000 /dev/zero; exit 5", 20s, 10);
+  ASSERT_TRUE(output);
+  EXPECT_EQ(output->out.size(), 10U);
+  EXPECT_EQ(output->exit_code, 5);
+}
+
+TEST_F(MonitorRuntimeTest, ExecThatTakesTooLongIsKilledWithItsChildren) {
+  Run("c1", "exec sleep 1000");
+  const std::string pids = StrCat(subject_.temp().path(), "/pids");
+  Result<ExecOutput> output =
+      Exec(StrCat("sleep 1000 & echo $! > ", pids, "; (sleep 1001 & echo $! >> ", pids, "); wait"),
+           700ms);
+  ASSERT_FALSE(output);
+  EXPECT_EQ(output.error().code(), Code::kDeadlineExceeded);
+  const std::string text = *subject_.temp().dir().ReadFile("pids", 100);
+  int found = 0;
+  for (std::string_view line : Split(TrimSpace(text), '\n')) {
+    const int pid = static_cast<int>(*ParseInt(line, 1, INT32_MAX, "pid"));
+    for (int i = 0; i < 100 && ::kill(pid, 0) == 0; ++i) ::usleep(20'000);
+    EXPECT_NE(::kill(pid, 0), 0) << pid;
+    ++found;
+  }
+  EXPECT_EQ(found, 2);
+}
+
+TEST_F(MonitorRuntimeTest, ExecThatCannotStartIsAnError) {
+  Run("c1", "exec sleep 1000");
+  Result<ExecOutput> output = Exec("#refuse\n");
+  ASSERT_FALSE(output);
+  EXPECT_NE(output.error().message().find("executable not found"), std::string::npos);
+}
+
+TEST_F(MonitorRuntimeTest, ContainersAndMonitorSurviveARestartOfTheDaemon) {
+  Run("c1", "exec sleep 1000");
+  Run("c2", "read x < /nonexistent; exit 9");
+  ASSERT_TRUE(events_.WaitExit("c2"));
+  ASSERT_TRUE(runtime().Create(subject_.Sleeper("s1", "c3")));
+  subject_.Restart();
+  runtime().SetEventSink(after_.Sink());
+  Result<std::vector<SandboxObservation>> seen = runtime().Observe();
+  ASSERT_TRUE(seen) << seen.error().message();
+  ASSERT_EQ(seen->size(), 1U);
+  EXPECT_TRUE((*seen)[0].monitor_alive);
+  ASSERT_TRUE((*seen)[0].handle);
+  EXPECT_EQ((*seen)[0].handle->monitor_pid, monitor_);
+  ASSERT_EQ((*seen)[0].containers.size(), 3U);
+  EXPECT_EQ((*seen)[0].containers[0].phase, ContainerPhase::kRunning);
+  EXPECT_EQ((*seen)[0].containers[1].phase, ContainerPhase::kExited);
+  EXPECT_EQ((*seen)[0].containers[1].exit->exit_code, 9);
+  EXPECT_EQ((*seen)[0].containers[2].phase, ContainerPhase::kCreated);
+  ASSERT_TRUE(runtime().Signal("s1", "c1", SIGKILL));
+  EXPECT_TRUE(after_.WaitExit("c1"));
+  EXPECT_EQ(Exec("true").error().code(), Code::kFailedPrecondition);
+}
+
+TEST_F(MonitorRuntimeTest, DeadMonitorIsReportedAndItsExitsAreStillThere) {
+  Run("c1", "exit 6");
+  ASSERT_TRUE(events_.WaitExit("c1"));
+  Run("c2", "exec sleep 1000");
+  ASSERT_EQ(::kill(monitor_, SIGKILL), 0);
+  EXPECT_TRUE(events_.WaitLost("s1"));
+  Result<> signalled = runtime().Signal("s1", "c2", SIGTERM);
+  ASSERT_FALSE(signalled);
+  EXPECT_EQ(signalled.error().code(), Code::kUnavailable);
+  Result<std::vector<SandboxObservation>> seen = runtime().Observe();
+  ASSERT_TRUE(seen && seen->size() == 1);
+  EXPECT_FALSE((*seen)[0].monitor_alive);
+  ASSERT_EQ((*seen)[0].containers.size(), 1U);
+  EXPECT_EQ((*seen)[0].containers[0].exit->exit_code, 6);
+  EXPECT_TRUE(runtime().Delete("s1", "c2"));
+}
+
+TEST_F(MonitorRuntimeTest, NonsenseEndsTheConnectionAndNotTheMonitor) {
+  os::DirFd pod = *os::DirFd::OpenTrusted(subject_.state() + "/pods/s1");
+  for (const std::string& bytes :
+       {std::string("x"), std::string(60'000, '\xff'), monitor::Packet(monitor::Type::kStart, 1)}) {
+    os::Fd socket = *os::ConnectUnix(pod, monitor::kSocketName, os::SocketType::kSeqPacket);
+    ASSERT_TRUE(os::SendMessage(socket.get(), bytes));
+    Result<os::Message> answer = os::ReceiveMessage(socket.get(), 1000, 1);
+    EXPECT_TRUE(!answer || answer->end);
+  }
+  // The connection of the daemon has not suffered.
+  EXPECT_TRUE(runtime().Create(subject_.Sleeper("s1", "c1")));
+}
+
+TEST_F(MonitorRuntimeTest, UnknownRequestIsUnimplemented) {
+  os::DirFd pod = *os::DirFd::OpenTrusted(subject_.state() + "/pods/s1");
+  std::shared_ptr<MonitorClient> client = *MonitorClient::Connect(pod, 5s);
+  Result<std::unique_ptr<os::EventLoop>> loop = os::EventLoop::Make();
+  client->Begin(loop->get(), {[](const monitor::ContainerExited&) {}, [] {}});
+  std::thread thread([&] { (void)(*loop)->Run(); });
+  Result<MonitorClient::Answer> answer = client->Call(static_cast<monitor::Type>(77), 5s);
+  (*loop)->Stop();
+  thread.join();
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code(), Code::kUnimplemented);
+}
+
+TEST_F(MonitorRuntimeTest, ManyRoundsLeaveNothingInTheMonitor) {
+  auto round = [&](int i) {
+    const std::string id = StrCat("c", i);
+    Run(id, "exec sleep 1000");
+    EXPECT_TRUE(runtime().ExecSync({"s1", id, "exit 0", false}, 20s, 100));
+    EXPECT_FALSE(runtime().ExecSync({"s1", id, "#refuse\n", false}, 20s, 100));
+    EXPECT_TRUE(runtime().Delete("s1", id));
+  };
+  round(0);
+  const size_t before = CountFds(monitor_);
+  for (int i = 1; i < 6; ++i) round(i);
+  EXPECT_EQ(CountFds(monitor_), before);
+  EXPECT_TRUE(os::DirFd::OpenTrusted(subject_.state() + "/pods/s1/calls")->List()->empty());
+}
+
+}  // namespace
+}  // namespace berth::runtime
