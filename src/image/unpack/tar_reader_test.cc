@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <zstd.h>
 
 #include <algorithm>
 #include <string>
@@ -269,6 +270,29 @@ TEST(InflateTest, BrokenGzip) {
 TEST(InflateTest, AnInputWithoutMagicIsPassedOn) {
   EXPECT_EQ(*InflateAll("plain", 2, 3), "plain");
   EXPECT_EQ(*InflateAll("", 2, 3), "");
+}
+
+std::string Zstd(const std::string& text) {
+  std::string out(ZSTD_compressBound(text.size()), '\0');
+  out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 1));
+  return out;
+}
+
+TEST(InflateTest, ZstdFramesInAnyPieces) {
+  std::string text;
+  for (int i = 0; i < 30000; ++i) text += std::to_string(i * 7);
+  const std::string skippable("\x5a\x2a\x4d\x18\x03\0\0\0abc", 11);
+  const std::string stream =
+      skippable + Zstd(text.substr(0, 1000)) + skippable + Zstd(text.substr(1000));
+  for (size_t in : {1UL, 13UL, 4096UL, 1UL << 20})
+    for (size_t out : {1UL, 100UL, 1UL << 20}) {
+      auto got = InflateAll(stream, in, out);
+      ASSERT_TRUE(got) << in << " " << out << ": " << got.error().message();
+      EXPECT_EQ(*got, text);
+    }
+  EXPECT_EQ(InflateAll(stream.substr(0, stream.size() - 1), 100, 100).error().code(),
+            Code::kDataLoss);
+  EXPECT_EQ(InflateAll(stream + "junk", 100, 100).error().code(), Code::kDataLoss);
 }
 
 TEST(InflateTest, AZstdWindowBeyondTheLimitIsRefused) {
