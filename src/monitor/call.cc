@@ -15,7 +15,7 @@ namespace berth::monitor {
 
 namespace {
 
-constexpr size_t kMaxLog = 64U << 10;
+constexpr off_t kLogTail = 16 << 10;
 constexpr size_t kMaxMessage = 2048;
 
 void SetOomScore(int value) {
@@ -48,6 +48,18 @@ Result<> ExecProgram(const CallSpec& spec, int log_fd) {
   ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   ::execve(spec.path.c_str(), argv.data(), environ);
   return ErrnoError(StrCat("execute ", spec.path));
+}
+
+// The end of the log, however much a runtime has written.
+std::string ReadTail(const os::DirFd& calls, const std::string& name) {
+  Result<os::Fd> log = calls.Open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (!log) return "";
+  const off_t size = ::lseek(log->get(), 0, SEEK_END);
+  std::string text(static_cast<size_t>(kLogTail), '\0');
+  const ssize_t n =
+      ::pread(log->get(), text.data(), text.size(), size > kLogTail ? size - kLogTail : 0);
+  text.resize(n > 0 ? static_cast<size_t>(n) : 0);
+  return text;
 }
 
 // A JSON string's text up to its closing quote; \uXXXX becomes '?', which is good enough for a
@@ -162,8 +174,7 @@ void Call::Ended() {
 Result<> Call::Outcome(int code, int signal) {
   std::string message;
   if (code != 0 || signal != 0 || timed_out_) {
-    Result<std::string> log = calls_->ReadFile(log_name_, kMaxLog);
-    if (log) message = LastMessage(*log);
+    message = LastMessage(ReadTail(*calls_, log_name_));
   }
   (void)calls_->RemoveFile(log_name_);
   if (timed_out_)

@@ -21,7 +21,7 @@ using Deadline = std::optional<steady_clock::time_point>;
 
 constexpr milliseconds kStartLimit{120'000};
 constexpr std::chrono::hours kLongest{24 * 365};  // what is longer would overflow
-constexpr milliseconds kGrace{5'000};  // the monitor's own time limit comes first
+constexpr milliseconds kGrace{5'000};             // the monitor's own time limit comes first
 
 int PollTimeout(const Deadline& deadline) {
   if (!deadline) return -1;
@@ -102,7 +102,13 @@ Result<ExecOutput> Run(MonitorClient& client, const ExecRequest& request,
                        const std::string& exec_id, const Deadline& deadline, size_t limit) {
   std::shared_ptr<ExecWait> wait = TRY(client.ExpectExec(exec_id));
   std::array<Stream, 2> streams;
-  TRY(StartExec(client, request, exec_id, streams, deadline));
+  Result<> started = StartExec(client, request, exec_id, streams, deadline);
+  if (!started) {
+    // Should it have started after all, it must not go on unseen.
+    if (started.error().code() == Code::kDeadlineExceeded)
+      (void)client.Call(monitor::Type::kExecKill, monitor::ExecKill{exec_id}, kGrace);
+    return std::move(started.error());
+  }
   if (!TRY(Collect(streams, *wait, deadline, limit))) {
     TRY(client.Call(monitor::Type::kExecKill, monitor::ExecKill{exec_id}, kStartLimit),
         "kill exec");

@@ -69,6 +69,11 @@ class ScriptSubject final : public RuntimeUnderTest {
     ASSERT_TRUE(made) << made.error().message();
     runtime_ = std::move(*made);
   }
+  void Drop() { runtime_.reset(); }
+  std::string LogBytes(const std::string& id) {
+    Result<std::string> text = temp_.dir().ReadFile(StrCat("logs/", id, "/0.log"), 16 << 20);
+    return text ? *text : "";
+  }
   std::string state() const { return StrCat(temp_.path(), "/state"); }
   const os::TempDir& temp() const { return temp_; }
   Runtime& runtime() override { return *runtime_; }
@@ -335,6 +340,74 @@ TEST_F(MonitorRuntimeTest, UnknownRequestIsUnimplemented) {
   thread.join();
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code(), Code::kUnimplemented);
+}
+
+// A second client of the monitor, as a daemon that has just started; the first is gone.
+class MonitorClientTest : public MonitorRuntimeTest {
+ protected:
+  void Connect() {
+    subject_.Drop();
+    pod_ = *os::DirFd::OpenTrusted(subject_.state() + "/pods/s1");
+    client_ = *MonitorClient::Connect(pod_, 5s);
+    client_->Begin(loop_.get(), {[](const monitor::ContainerExited&) {}, [] {}});
+  }
+  void TearDown() override {
+    client_->Close();
+    EXPECT_TRUE(client_->WaitLost(5s));
+    loop_->Stop();
+    thread_.join();
+    subject_.Restart();
+    EXPECT_TRUE(runtime().Observe());
+    MonitorRuntimeTest::TearDown();
+  }
+  static std::string ReadUntil(int fd, std::string_view wanted) {
+    std::string text;
+    char byte;
+    while (text.find(wanted) == std::string::npos && ::read(fd, &byte, 1) == 1) text += byte;
+    return text;
+  }
+
+  os::DirFd pod_;
+  std::unique_ptr<os::EventLoop> loop_ = *os::EventLoop::Make();
+  std::thread thread_{[this] { (void)loop_->Run(); }};
+  std::shared_ptr<MonitorClient> client_;
+};
+
+TEST_F(MonitorClientTest, AttachedReadersGetOutputAndTheFirstStdinEndsTheContainersStdin) {
+  CreateRequest request = subject_.Script("s1", "c1", "while read x; do echo got $x; done; exit 8");
+  request.stdin_open = true;
+  request.stdin_once = true;
+  ASSERT_TRUE(runtime().Create(std::move(request)));
+  ASSERT_TRUE(runtime().Start("s1", "c1"));
+  Connect();
+  Result<MonitorClient::Answer> answer =
+      client_->Call(monitor::Type::kAttach, monitor::Attach{"c1", true, true, false}, 5s);
+  ASSERT_TRUE(answer) << answer.error().message();
+  ASSERT_EQ(answer->fds.size(), 2U);
+  ASSERT_TRUE(os::WriteAll(answer->fds[0].get(), "hello\n"));
+  EXPECT_EQ(ReadUntil(answer->fds[1].get(), "\n"), "got hello\n");
+  Result<MonitorClient::Answer> second =
+      client_->Call(monitor::Type::kAttach, monitor::Attach{"c1", true, false, false}, 5s);
+  ASSERT_TRUE(second);
+  EXPECT_FALSE(MonitorClient::Decoded<monitor::AttachAnswer>(*second)->has_stdin);
+  answer->fds[0].Reset();
+  EXPECT_EQ(ReadUntil(answer->fds[1].get(), "\n"), "");  // the container has ended
+  EXPECT_NE(subject_.Log("c1").find("stdout F got hello"), std::string::npos);
+}
+
+TEST_F(MonitorClientTest, SlowReaderIsDroppedAndTheLogGoesOn) {
+  ASSERT_TRUE(runtime().Create(subject_.Script(
+      "s1", "c2", "sleep 0.5; head -c 2000000 /dev/zero; echo; echo end; exec sleep 1000")));
+  ASSERT_TRUE(runtime().Start("s1", "c2"));
+  Connect();
+  Result<MonitorClient::Answer> answer =
+      client_->Call(monitor::Type::kAttach, monitor::Attach{"c2", false, true, false}, 5s);
+  ASSERT_TRUE(answer && answer->fds.size() == 1);
+  for (int i = 0; i < 200 && subject_.LogBytes("c2").find("F end\n") == std::string::npos; ++i)
+    ::usleep(50'000);
+  EXPECT_NE(subject_.LogBytes("c2").find("F end\n"), std::string::npos);
+  const std::string seen = ReadUntil(answer->fds[0].get(), "end");
+  EXPECT_LT(seen.size(), 2'000'000U);
 }
 
 TEST_F(MonitorRuntimeTest, ManyRoundsLeaveNothingInTheMonitor) {

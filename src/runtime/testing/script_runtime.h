@@ -20,6 +20,7 @@ while [ $# -gt 1 ]; do
   esac
 done
 id=$1
+exec 3<&0  # a background command's stdin is /dev/null unless told otherwise, and 0 is that by then
 fail() { echo "{\"msg\":\"$1\",\"level\":\"error\"}" >> "$log"; exit 1; }
 case "$command" in
   create)
@@ -27,7 +28,7 @@ case "$command" in
     grep -q '^#hang' "$bundle/config.json" && exec sleep 1000
     grep -q '^#refuse' "$bundle/config.json" && fail "no such \\\"program\\\""
     mkfifo "$root/$id/start"
-    setsid sh -c 'read x < "$0"; exec sh "$1"' "$root/$id/start" "$bundle/config.json" <&0 &
+    setsid sh -c 'read x < "$0"; exec sh "$1"' "$root/$id/start" "$bundle/config.json" <&3 3<&- &
     echo $! > "$root/$id/pid"
     echo $! > "$pidfile";;
   start)
@@ -36,7 +37,7 @@ case "$command" in
   exec)
     grep -q '^#refuse' "$process" && fail "executable not found"
     cp "$process" "$root/$id/exec.$$"
-    setsid sh "$root/$id/exec.$$" <&0 &
+    setsid sh "$root/$id/exec.$$" <&3 3<&- &
     echo $! > "$pidfile";;
   delete)
     [ -e "$root/$id/pid" ] && kill -9 $(cat "$root/$id/pid") 2>/dev/null

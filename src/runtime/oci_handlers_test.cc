@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/oci_handlers.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/strings.h"
+#include "runtime/sandbox_files.h"
+
+namespace berth::runtime {
+namespace {
+
+TEST(VersionWarning, NamesWhatIsTooOld) {
+  for (const char* line : {"runc version 1.1.5+ds1", "runc version 1.2.7", "runc version 1.3.2",
+                           "crun version 1.8.1", "crun version 1.27", "runc version 0.1"})
+    EXPECT_NE(VersionWarning(line).find("CVE"), std::string::npos) << line;
+  for (const char* line :
+       {"runc version 1.2.8", "runc version 1.3.3", "runc version 1.4.0-rc.1", "crun version 1.28",
+        "crun version 2.0", "runsc version release-2024", "", "something"})
+    EXPECT_EQ(VersionWarning(line), "") << line;
+}
+
+TEST(OciHandlers, KeepsABrokenHandlerWithAWarning) {
+  Result<OciHandlers> made =
+      OciHandlers::Make({{"a", "/bin/true", {}, "/r/a"}, {"b", "/nonexistent", {}, "/r/b"}}, "a");
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->infos()[0].warning, "");
+  EXPECT_TRUE(made->infos()[0].is_default);
+  EXPECT_NE(made->infos()[1].warning, "");
+  EXPECT_EQ((*made->Resolve(""))->name, "a");
+  EXPECT_EQ((*made->Resolve("b"))->root, "/r/b");
+  EXPECT_EQ(made->Resolve("c").error().code(), Code::kNotFound);
+}
+
+TEST(OciHandlers, RefusesMistakesOfTheConfiguration) {
+  EXPECT_FALSE(OciHandlers::Make({}, "a"));
+  EXPECT_FALSE(OciHandlers::Make({{"a", "true", {}, "/r"}}, "a"));
+  EXPECT_FALSE(
+      OciHandlers::Make({{"a", "/bin/true", {}, "/r"}, {"a", "/bin/true", {}, "/r"}}, "a"));
+  EXPECT_FALSE(OciHandlers::Make({{"a", "/bin/true", {}, "/r"}}, "b"));
+}
+
+class SandboxFilesTest : public testing::Test {
+ protected:
+  os::TempDir pod_ = *os::TempDir::Make();
+  os::TempDir etc_ = *os::TempDir::Make();
+  std::string Read(const char* name) { return *pod_.dir().ReadFile(name, 4096); }
+};
+
+TEST_F(SandboxFilesTest, PodOfItsOwnGetsItsOwnFiles) {
+  SandboxSpec spec;
+  spec.hostname = "web-0";
+  spec.resolv_conf = "nameserver 10.0.0.10\n";
+  ASSERT_TRUE(WriteSandboxFiles(pod_.dir(), spec, etc_.path()));
+  EXPECT_EQ(Read("resolv.conf"), "nameserver 10.0.0.10\n");
+  EXPECT_EQ(Read("hostname"), "web-0\n");
+  EXPECT_NE(Read("hosts").find("127.0.0.1\tlocalhost\n"), std::string::npos);
+}
+
+TEST_F(SandboxFilesTest, HostPodGetsTheHostsFilesEvenThroughALink) {
+  ASSERT_TRUE(etc_.dir().WriteFile("real", "nameserver 1.1.1.1\n", 0644));
+  ASSERT_EQ(::symlinkat("real", etc_.dir().get(), "resolv.conf"), 0);
+  ASSERT_TRUE(etc_.dir().WriteFile("hosts", "10.0.0.1 node\n", 0644));
+  SandboxSpec spec;
+  spec.new_uts_namespace = false;
+  ASSERT_TRUE(WriteSandboxFiles(pod_.dir(), spec, etc_.path()));
+  EXPECT_EQ(Read("resolv.conf"), "nameserver 1.1.1.1\n");
+  EXPECT_EQ(Read("hosts"), "10.0.0.1 node\n");
+  EXPECT_EQ(Read("hostname"), "");
+}
+
+}  // namespace
+}  // namespace berth::runtime
