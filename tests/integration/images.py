@@ -14,7 +14,7 @@ def add_busybox_layers():
              .directory("data/replaced").file("data/replaced/inside", "x"))
     changes = (oci.Tree().directory("data").whiteout("data/gone").file("data/changed", "new\n", 0o600, 1000, 1001)
                .directory("data/dir", 0o700).opaque("data/dir").file("data/dir/c", "c")
-               .file("data/replaced", "now a file\n").symlink("data/link", "kept").hardlink("data/hard", "data/changed"))
+               .file("data/replaced", "now a file\n").symlink("data/link", "kept").hardlink("data/hard", "data/changed", 0o600, 1000, 1001))
     return [oci.busybox_tree().bytes(), files.bytes(), changes.bytes()]
 
 
@@ -38,7 +38,7 @@ class Images:
         def one_file(name, data=None):
             return oci.Tree().file(name, data or f"{name}\n").bytes()
 
-        programs = oci.Tree().file("bin/nginx", oci.stand_in(), 0o755).hardlink("bin/hold", "bin/nginx")
+        programs = oci.Tree().file("bin/nginx", oci.stand_in(), 0o755).hardlink("bin/hold", "bin/nginx").hardlink("bin/udp-echo", "bin/nginx")
         self.web = small("web", {"Cmd": ["nginx"], "ExposedPorts": {"80/tcp": {}}},
                          programs.file("bin/nnp", oci.stand_in(), 0o4755).bytes())
         self.command = small("command", {"Entrypoint": ["echo", "entry"], "Cmd": ["point"], "StopSignal": "SIGUSR1"},
@@ -59,7 +59,8 @@ class Images:
 
     def _convert(self, work):
         """What other people's tools make of the same image."""
-        layout = self.busybox.write_layout(work / "store" / "layout", "1")
+        self.converted = oci.Image(add_busybox_layers(), {"Cmd": ["sh"], "Labels": {"converted": "yes"}})
+        layout = self.converted.write_layout(work / "store" / "layout", "1")
         source = f"oci:{layout}:1"
 
         def skopeo(*arguments):

@@ -96,7 +96,7 @@ def test_image_entrypoint_and_cmd_combine_with_command_and_args(node):
 def test_environment_directory_and_user_are_as_asked(node):
     with node.pod() as pod:
         container = pod.run(envs=[{"key": "A", "value": "1=2"}, {"key": "GREETING", "value": "bye"}], working_dir="/tmp",
-                            security={"run_as_user": {"value": "1000"}, "supplemental_groups": ["4242"]})
+                            security={"run_as_user": {"value": 1000}, "supplemental_groups": [4242]})
         equal(container.sh("echo $A; echo $GREETING; pwd; id -u; id -g; id -G").split("\n")[:5],
               ["1=2", "bye", "/tmp", "1000", "1001"], "environment")
         equal(set(container.sh("id -G").split()), {"1001", "4242", "50000"}, "groups")

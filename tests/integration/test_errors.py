@@ -118,7 +118,7 @@ def test_container_without_a_name(node):
 
 @test
 def test_container_config_with_impossible_values(node):
-    refused_container(node, "InvalidArgument", "run_as_group", security={"run_as_group": {"value": "5"}})
+    refused_container(node, "InvalidArgument", "run_as_group", security={"run_as_group": {"value": 5}})
     refused_container(node, "InvalidArgument", "NO_SUCH_CAP", security={"capabilities": {"add_capabilities": ["NO_SUCH_CAP"]}})
     refused_container(node, "InvalidArgument", "nobody-knows", security={"run_as_username": "nobody-knows"})
     refused_container(node, "InvalidArgument", "log_path", log_path="../../outside.log")

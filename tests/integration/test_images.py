@@ -2,7 +2,6 @@
 """Images: every form a registry or an archive serves, and what is told about them."""
 import contextlib
 
-from support.node import IMAGE
 from support.suite import contains, equal, test
 
 HTTP, HTTPS = "127.0.0.1:5000", "127.0.0.1:5443"
@@ -102,33 +101,33 @@ def test_layers_of_an_image_follow_overlay_rules(node):
         container = pod.run()
         script = ("cd /data; ls -A . dir; cat kept changed replaced link hard; stat -c '%a %u %g' changed dir; "
                   "stat -c %h hard; ls -A / | grep -c wh || true")
-        equal(container.sh(script).split("\n"),
+        equal(container.sh(script).rstrip("\n").split("\n"),
               [".:", "changed", "dir", "hard", "kept", "link", "replaced", "", "dir:", "c", "first", "new", "now a file",
-               "first", "new", "600 1000 1001", "700 0 0", "2", "0", ""], "tree")
+               "first", "new", "600 1000 1001", "700 0 0", "2", "0"], "tree")
 
 
 @test
 def test_image_user_is_told_as_name_or_number(node):
     with pulled(node, f"{HTTP}/test/user-name:1"), pulled(node, f"{HTTP}/test/user-ids:1"):
         status = node.json("inspecti", f"{HTTP}/test/user-name:1")["status"]
-        equal((status["username"], status["uid"]), ("alice", None), "by name")
+        equal((status["username"], status.get("uid")), ("alice", None), "by name")
         status = node.json("inspecti", f"{HTTP}/test/user-ids:1")["status"]
         equal((status["username"], status["uid"]["value"]), ("", "1003"), "by number")
 
 
 @test
 def test_import_of_an_oci_layout(node):
-    contains(node.berth("image", "import", node.images.layout, "--name", "example.test/layout:1").out, node.images.busybox.id)
+    contains(node.berth("image", "import", node.images.layout, "--name", "example.test/layout:1").out, node.images.converted.id)
     check_runs(node, "example.test/layout:1", "cat", "/data/changed", want="new")
-    drop_name(node, "example.test/layout:1")
+    node.crictl("rmi", "example.test/layout:1")
 
 
 @test
 def test_import_of_an_oci_archive(node):
     contains(node.berth("image", "import", node.images.oci_archive, "--name", "example.test/archive:1").out,
-             node.images.busybox.id)
+             node.images.converted.id)
     check_runs(node, "example.test/archive:1", "cat", "/data/changed", want="new")
-    drop_name(node, "example.test/archive:1")
+    node.crictl("rmi", "example.test/archive:1")
 
 
 @test
@@ -136,12 +135,6 @@ def test_import_of_a_docker_archive_takes_its_name(node):
     node.berth("image", "import", node.images.docker_archive)
     check_runs(node, "example.test/saved:1", "cat", "/data/changed", want="new")
     node.crictl("rmi", "example.test/saved:1")
-
-
-def drop_name(node, name):
-    """The imported image is the suite's own one, and removing a name removes the image: pull it again."""
-    node.crictl("rmi", name)
-    node.crictl("pull", IMAGE)
 
 
 @test

@@ -91,8 +91,9 @@ def neighbour():
 
 @test
 def test_udp_host_port(node):
+    node.crictl("pull", WEB)
     with node.pod(port_mappings=[{"protocol": 1, "container_port": 5353, "host_port": 5300}]) as pod:
-        pod.run(["sh", "-c", "nc -u -l -p 5353 -e cat"])
+        pod.run(["udp-echo", "5353"], image=WEB)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.settimeout(0.5)
 
@@ -103,6 +104,7 @@ def test_udp_host_port(node):
                 except OSError:
                     return False
             eventually(ask)
+    node.crictl("rmi", WEB)
 
 
 @test

@@ -15,8 +15,7 @@ def namespace(pid, kind):
 @test
 def test_version_names_berth_and_v1(node):
     text = node.crictl("version").out
-    contains(text.lower(), "runtimename:  berth")
-    contains(text, "RuntimeApiVersion:  v1")
+    contains(text.lower(), "runtimename:  berth", "runtimeapiversion:  v1")
 
 
 @test

@@ -44,7 +44,7 @@ def test_dropping_all_capabilities_leaves_none(node):
 
 @test
 def test_ordinary_user_has_no_effective_capabilities(node):
-    text = status_of(node, {"run_as_user": {"value": "1000"}})
+    text = status_of(node, {"run_as_user": {"value": 1000}})
     equal(capabilities(text), set(), "effective")
     equal(capabilities(text, "CapInh"), set(), "inheritable")  # CVE-2022-24769
 
@@ -106,7 +106,7 @@ def test_set_user_id_program_gains_nothing_without_new_privileges(node):
     with node.pod() as pod:
         for number, (forbidden, want) in enumerate(((True, "1000"), (False, "0"))):
             container = pod.run(["nnp"], image="127.0.0.1:5000/test/web:1", name=f"c{number}",
-                                security={"run_as_user": {"value": "1000"}, "no_new_privs": forbidden})
+                                security={"run_as_user": {"value": 1000}, "no_new_privs": forbidden})
             container.wait_exit()
             equal(container.log().strip(), f"Effective uid: {want}", f"no_new_privs={forbidden}")
     node.crictl("rmi", "127.0.0.1:5000/test/web:1")

@@ -54,8 +54,8 @@ class Tree:
     def symlink(self, name, target):
         return self._add(name, tarfile.SYMTYPE, 0o777, link=target)
 
-    def hardlink(self, name, target):
-        return self._add(name, tarfile.LNKTYPE, 0o755, link=target)
+    def hardlink(self, name, target, mode=0o755, uid=0, gid=0):
+        return self._add(name, tarfile.LNKTYPE, mode, link=target, uid=uid, gid=gid)
 
     def whiteout(self, name):
         directory, _, leaf = name.rpartition("/")

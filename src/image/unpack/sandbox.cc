@@ -89,6 +89,8 @@ Result<os::Fd> CloneDirectory(int dir) {
   os::Fd tree(static_cast<int>(fd));
   struct mount_attr attributes{};
   attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  // The clone of a shared mount is its peer, and pivot_root(2) takes no shared mount.
+  attributes.propagation = kMsPrivate;
   TRY(Check(
       ::syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes),
       "mount attributes"));

@@ -4,6 +4,7 @@
 //   pause   waits for a signal
 //   nnp     says its effective user id (installed set-uid root)
 //   hold N  allocates N MiB and touches them
+//   udp-echo PORT
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
@@ -85,11 +86,25 @@ static int Hold(long mebibytes) {
   for (;;) pause();
 }
 
+static int UdpEcho(int port) {
+  struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+  int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  if (bind(fd, (struct sockaddr*)&own, sizeof own) != 0) return perror("bind"), 1;
+  for (;;) {
+    char data[1500];
+    struct sockaddr_in peer;
+    socklen_t length = sizeof peer;
+    ssize_t n = recvfrom(fd, data, sizeof data, 0, (struct sockaddr*)&peer, &length);
+    if (n >= 0) sendto(fd, data, (size_t)n, 0, (struct sockaddr*)&peer, length);
+  }
+}
+
 int main(int argc, char** argv) {
   const char* name = strrchr(argv[0], '/');
   name = name != NULL ? name + 1 : argv[0];
   if (strcmp(name, "nnp") == 0) return printf("Effective uid: %d\n", (int)geteuid()), 0;
   if (strcmp(name, "hold") == 0) return Hold(argc > 1 ? atol(argv[1]) : 1024);
+  if (strcmp(name, "udp-echo") == 0 && argc > 1) return UdpEcho(atoi(argv[1]));
   if (strcmp(name, "nginx") == 0) return Web(argv, getenv("PORT") != NULL ? atoi(getenv("PORT")) : 80);
   signal(SIGINT, Down);
   signal(SIGTERM, Down);
