@@ -1,8 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/cri/convert.h"
 #include "api/cri/handlers.h"
+#include "base/strings.h"
 
 namespace berth::api {
+
+namespace {
+// The kubelet tells a registry that is down from an image that is wrong by how the message begins
+// (k8s.io/cri-api pkg/errors), so that word goes before the context that we put around it.
+Error KubeletWordFirst(Error error) {
+  constexpr std::string_view kWord = "RegistryUnavailable: ";
+  size_t at = error.message().find(kWord);
+  if (at == std::string::npos || at == 0) return error;
+  std::string rest = error.message();
+  rest.erase(at, kWord.size());
+  return Error(error.code(), StrCat(kWord, rest));
+}
+}  // namespace
 
 BERTH_CRI_HANDLER(PullImage) {
   if (request.image().image().empty()) {
@@ -14,7 +28,9 @@ BERTH_CRI_HANDLER(PullImage) {
   if (request.has_auth()) pull.credentials = FromProto(request.auth());
   pull.cancel = call.cancelled;
   // The image's id, the same everywhere since CRI 1.36 (FEATURES rule 7).
-  response->set_image_ref(TRY(services.images.Pull(pull)));
+  Result<std::string> id = services.images.Pull(pull);
+  if (!id) return KubeletWordFirst(std::move(id.error()));
+  response->set_image_ref(*id);
   return Ok();
 }
 
