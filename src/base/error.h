@@ -66,10 +66,10 @@ class [[nodiscard]] Error {
   std::unique_ptr<Box> box_;
 };
 
-// An error for the errno value `err`: the code follows from it (ENOENT -> NotFound, EEXIST ->
-// AlreadyExists, EACCES and EPERM -> PermissionDenied, no space, fds, processes or memory ->
-// ResourceExhausted, ETIMEDOUT -> DeadlineExceeded, anything else Internal); the message is "what:
-// <text of errno>".
+// An error for the errno value `err`; the message is "what: <text of errno>". The code follows from it:
+//   ENOENT          NotFound             no space, fds, processes, memory   ResourceExhausted
+//   EEXIST          AlreadyExists        ETIMEDOUT                          DeadlineExceeded
+//   EACCES, EPERM   PermissionDenied     anything else                      Internal
 Error ErrnoError(std::string_view what, int err = errno, const char* file = __builtin_FILE(),
                  int line = __builtin_LINE());
 

@@ -27,10 +27,9 @@ enum class Durability {
 
 class Database;
 
-// One prepared statement. Bind the parameters in order, step through the rows; Reset to use it
-// again. Errors: "<what>: <SQLite's words>"; a full disk is ResourceExhausted, a corrupt file
-// DataLoss, a broken constraint AlreadyExists, busy Unavailable, a value of the wrong type
-// DataLoss.
+// One prepared statement. Bind the parameters in order, step through the rows; Reset to use it again.
+// Errors: "<what>: <SQLite's words>"; a full disk is ResourceExhausted, a corrupt file or a value of
+// the wrong type DataLoss, a broken constraint AlreadyExists, busy Unavailable.
 class Statement {
  public:
   Statement(Statement&& other) noexcept;

@@ -36,15 +36,15 @@ inline constexpr size_t kMaxHostsToml = 1u << 20;
 inline constexpr size_t kMaxPem = 1u << 20;
 inline constexpr size_t kMaxEndpoints = 32;
 
-// The endpoints for `domain` (oci::Reference::domain()). Tries <domain>, for a domain with a port
-// also the
-// "<host>_<port>_" spelling, then _default, in the first root that has any of them; none: the
-// registry itself.
+// The endpoints for `domain` (oci::Reference::domain()), from the first directory that is there;
+// without any, the registry itself. A file that cannot be read or understood is FailedPrecondition
+// naming it, never skipped.
 //   certs.d/
-//     registry.example:5000/hosts.toml     server, [host."https://mirror"] ..., ca, client,
-//     skip_verify registry.example_5000_/ca.crt        without hosts.toml: *.crt are CAs, *.cert
-//     with *.key a client's _default/hosts.toml
-// A file that cannot be read or understood is FailedPrecondition naming it, never skipped.
+//     registry.example_5000_/    a domain with a port: this spelling first
+//     registry.example:5000/     the domain
+//     _default/                  any domain
+//       hosts.toml               server, [host."https://mirror"] ..., ca, client, skip_verify
+//       *.crt, *.cert + *.key    without a hosts.toml: CAs, a client's certificate and key
 Result<std::vector<RegistryEndpoint>> FindEndpoints(const std::vector<std::string>& roots,
                                                     const std::string& domain);
 

@@ -14,17 +14,19 @@
 #include "image/certs_d.h"
 #include "image/fetcher.h"
 
-// Control socket: SOCK_SEQPACKET, fd 3 of berth-fetch. One message starts one operation; nothing
-// comes back on it but the text of the error with which the process gives up.
+// Control socket: SOCK_SEQPACKET, fd 3 of berth-fetch. One message starts one operation; nothing comes
+// back on it but the text of the error with which the process gives up. An operation's own socket:
+// SOCK_STREAM.
 //
-//   berthd                                                   berth-fetch
-//     | message: Operation byte + fds [own socket, source | sink] |   control socket
-//     | frame: request                                            |   the operation's own
-//     SOCK_STREAM socket | frame: credentials            (resolve from a registry)   | | frame:
-//     progress* | |                                    frame: done or failure |
+//   berthd                                                              berth-fetch
+//     | --- Operation byte + fds [own socket, source | sink] ------------> |   control socket
+//     | --- frame: request ----------------------------------------------> |   the operation's own socket
+//     | --- frame: credentials (resolve from a registry) ----------------> |
+//     | <-------------------------------------------- frame: progress* --- |
+//     | <--------------------------------------- frame: done or failure -- |
 //
-// A frame is a 32-bit length and the bytes. The end of either socket ends the operation; the end of
-// the control socket ends the process.
+// A frame is a 32-bit length and the bytes. The end of either socket ends the operation; the end of the
+// control socket ends the process.
 namespace berth::image::fetch {
 
 inline constexpr int kControlFd = 3;

@@ -17,11 +17,12 @@
 
 namespace berth::image {
 
-//   images(id, config, process, labels, created)      id "sha256:<hex>"; process and labels in wire
-//   form names(name, image_id, is_digest)                  "docker.io/library/x:1",
-//   "docker.io/library/x@sha256:..." layers(diff_id, bytes, inodes, flags, implied)    diff_id in
-//   hex: the directory layers/<diff_id> image_layers(image_id, position, diff_id)         base
-//   first rootfs(container_id, image_id), rootfs_layers(container_id, position, diff_id)
+//   images(id, config, process, labels, created)          id "sha256:<hex>"; process, labels in wire form
+//   names(name, image_id, is_digest)                      "docker.io/library/x:1", "...x@sha256:..."
+//   layers(diff_id, bytes, inodes, flags, implied)        diff_id in hex: the directory layers/<diff_id>
+//   image_layers(image_id, position, diff_id)             base first
+//   rootfs(container_id, image_id)                        which container uses which image ...
+//   rootfs_layers(container_id, position, diff_id)        ... and which layers
 struct LayerRecord {
   std::string diff_id;  // hex
   LayerResult result;   // its diff_id is the same

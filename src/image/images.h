@@ -67,11 +67,12 @@ struct Usage {
 // Who a container runs as, resolved in the image's own /etc/passwd and /etc/group by the sandboxed helper.
 struct UserQuery {
   std::string user;  // "", "1000", "1000:1000", "name", "name:group" (config.User grammar)
-  std::optional<int64_t> uid;          // CRI run_as_user wins over `user`
+  std::optional<int64_t> uid;           // CRI run_as_user wins over `user`
   std::optional<std::string> username;  // CRI run_as_username: must exist
-  std::optional<int64_t> gid;          // CRI run_as_group
+  std::optional<int64_t> gid;           // CRI run_as_group
   std::vector<int64_t> supplemental_groups;
-  bool strict_groups = false;  // SupplementalGroupsPolicy Strict: the image's memberships do not count
+  bool strict_groups =
+      false;  // SupplementalGroupsPolicy Strict: the image's memberships do not count
 };
 struct ResolvedUser {
   uint32_t uid = 0;
@@ -107,9 +108,10 @@ class Images {
   virtual Result<ResolvedUser> ResolveUser(const std::string& image_id, const UserQuery& query) = 0;
   // A writable root file system for a container: upper and work directories made below the store, overlay detached.
   // Calling it again for the same container reassembles the same one. Its undo is RemoveRootfs.
-  virtual Result<Rootfs> PrepareRootfs(const std::string& container_id, const std::string& image_id) = 0;
+  virtual Result<Rootfs> PrepareRootfs(const std::string& container_id,
+                                       const std::string& image_id) = 0;
   virtual Result<> RemoveRootfs(const std::string& container_id) = 0;  // not there: success
-  virtual Result<std::vector<std::string>> ListRootfs() = 0;           // container ids, for reconcile
+  virtual Result<std::vector<std::string>> ListRootfs() = 0;  // container ids, for reconcile
 };
 
 }  // namespace berth::image

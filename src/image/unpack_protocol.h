@@ -13,9 +13,9 @@
 
 namespace berth::image {
 
-// berth-unpack layer <bytes> <entries>      fds: 3 result (write end), 4 empty directory, 5
-// compressed stream berth-unpack user                         fds: 3 result, 4 detached read-only
-// mount of the image, 5 EncodeUserQuery
+//   berth-unpack layer <bytes> <entries>    fds: 3 result (write end), 4 empty directory, 5 compressed stream
+//   berth-unpack user                       fds: 3 result, 4 detached read-only mount of the image,
+//                                           5 EncodeUserQuery
 inline constexpr int kUnpackResultFd = 3;
 inline constexpr int kUnpackDirFd = 4;
 inline constexpr int kUnpackInputFd = 5;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // berth-monitor: one per pod, started by berthd with a listening socket as fd 3 and the pod's run
 // directory as fd 4.
-//   berth-monitor --init            first process of a shared PID namespace
+//   berth-monitor --init     first process of a shared PID namespace
 //   berth-monitor --run [--private PATH] [--detach PATH] -- PROGRAM ARG...
-//                                   runs an OCI runtime as the monitor would, for a pod that has
-//                                   none any more
+//                            runs an OCI runtime as the monitor would, for a pod that has none any more
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>

@@ -2,10 +2,13 @@
 // One container: its init's pidfd, its stdio and log, its out-of-memory watch, and the way to its
 // exit record. Owned by the Monitor; monitor thread.
 //
-//   OpenStdio -> (create call) -> Adopt ----> kCreated --SetRunning--> kRunning
-//                                   init ends: reaped, out-of-memory counter read
-//                                   output drained (at most kDrainMs) and no start call in flight
-//                                   record written to exits/<id> --> kExited, `exited` called once
+//   OpenStdio -> (create call) -> Adopt --> kCreated --SetRunning--> kRunning
+//                                              |                        |
+//                                              +------ init ends -------+
+//                                                          |
+//        reaped, out-of-memory counter read; output drained (at most kDrainMs); no start call in flight
+//                                                          |
+//                        record written to exits/<id> --> kExited, `exited` called once
 #pragma once
 
 #include <functional>

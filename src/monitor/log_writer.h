@@ -41,10 +41,9 @@ class LogFile {
   uint64_t dropped_ = 0;
 };
 
-// Turns what was read from a pipe or terminal into records: one time per Feed, as few writes as the
-// out buffer allows. A line longer than kMaxLine bytes becomes P records and a last F; an
-// unterminated rest is kept until it is ended, or written as P by End. A line ends with "\n" or
-// "\r\n".
+// Turns what was read from a pipe or terminal into records: one time per Feed, as few writes as the out
+// buffer allows. A line ("\n" or "\r\n") longer than kMaxLine bytes becomes P records and a last F; an
+// unterminated rest is kept until it is ended, or written as P by End.
 class LogStream {
  public:
   static constexpr size_t kMaxLine = 16U << 10;

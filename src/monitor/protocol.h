@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What berthd and a pod's berth-monitor say to each other: one message per packet of a
-// SOCK_SEQPACKET unix socket. Plain values with an encoder and a decoder each; shared by
-// src/monitor (tiny build) and src/runtime. Any thread.
+// What berthd and a pod's berth-monitor say to each other: one message per packet of a SOCK_SEQPACKET
+// unix socket. Plain values with an encoder and a decoder each; shared by src/monitor (tiny build) and
+// src/runtime. Any thread.
 //
-//   packet  = u32 type, u64 id, body            (base/wire.h; at most kMaxPacket bytes, at most
-//   kMaxFds fds) request : type Hello..Shutdown, id chosen by the daemon, != 0 reply   : type
-//   kReply, the request's id; body = u32 code, u32 errno, text message, then the answer if code is
-//   0 event   : type kContainerExited or kExecExited, id 0
+//   packet    u32 type, u64 id, body     base/wire.h; at most kMaxPacket bytes, at most kMaxFds fds
+//   request   type Hello..Shutdown, id chosen by the daemon, != 0
+//   reply     type kReply, the request's id; body = u32 code, u32 errno, text message, and the answer if code
+//             is 0
+//   event     type kContainerExited or kExecExited, id 0
 //
-// The daemon begins with Hello. A packet that cannot be decoded ends the connection, never the
-// monitor; an unknown type is answered with UNIMPLEMENTED. One connection counts at a time: the
-// newest that has said Hello.
+// The daemon begins with Hello. A packet that cannot be decoded ends the connection, never the monitor;
+// an unknown type is answered with UNIMPLEMENTED. One connection counts: the newest that has said
+// Hello.
 #pragma once
 
 #include <cstdint>
@@ -34,17 +35,17 @@ inline constexpr size_t kMaxText = 4096;       // every text but sysctl values a
 inline constexpr int kListenerFd = 3;
 inline constexpr int kRunDirFd = 4;
 
-// The pod's run directory. Made by the daemon, which removes it; the monitor writes below exits/
-// and calls/.
+// The pod's run directory. Made by the daemon, which removes it; the monitor writes below exits/ and
+// calls/.
 //   <state>/pods/<sandbox id>/
-//     monitor.sock              listening socket, inherited by the monitor
-//     handler                   name of the OCI runtime handler, for cleaning up without a monitor
+//     monitor.sock                listening socket, inherited by the monitor
+//     handler                     name of the OCI runtime handler, for cleaning up without a monitor
 //     resolv.conf hosts hostname
-//     shm/                      where the pod's tmpfs is attached, in the OCI runtime's mount
-//     namespace only c/<container id>/         bundle: config.json, and rootfs/ (attached like shm)
-//     exits/<container id>      exit record, written before the exit is reported
-//     calls/                    short-lived: process.json of execs, pid files, console sockets, the
-//     runtimes' logs
+//     shm/                        the pod's tmpfs, attached only in the OCI runtime's mount namespace
+//     c/<container id>/           bundle: config.json, and rootfs/ (attached like shm)
+//     exits/<container id>        exit record, written before the exit is reported
+//     calls/                      short-lived: process.json of execs, pid files, console sockets, the
+//                                 runtimes' logs
 inline constexpr const char* kSocketName = "monitor.sock";
 inline constexpr const char* kExitsDir = "exits";
 inline constexpr const char* kCallsDir = "calls";

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ContainerPlan: everything that was decided about one container, as plain values; BuildSpec turns
-// it into the OCI Spec. Filled by pod/, which has asked the kernel, the image and the request;
-// pure, so every rule is a table test. Any thread. Errors: InvalidArgument naming the field, for
-// what a client may not ask. Rules: SECURITY.md 5.2 and 5.3.
+// ContainerPlan: everything that was decided about one container, as plain values; BuildSpec turns it
+// into the OCI Spec. Filled by pod/, which has asked the kernel, the image and the request; pure. Any
+// thread. Errors: InvalidArgument naming the field, for what a client may not ask.
 #pragma once
 
 #include <cstdint>

@@ -100,9 +100,13 @@ bool IsRlimitName(std::string_view name) {
 }
 
 bool IsDangerousAnnotation(std::string_view key) {
-  static constexpr std::array<std::string_view, 7> kPrefixes = {
-      "org.systemd.property.", "run.oci.", "krun.", "org.criu.config",
-      "module.wasm.image/variant", "io.kubernetes.cri.", "io.kubernetes.cri-o."};
+  static constexpr std::array<std::string_view, 7> kPrefixes = {"org.systemd.property.",
+                                                                "run.oci.",
+                                                                "krun.",
+                                                                "org.criu.config",
+                                                                "module.wasm.image/variant",
+                                                                "io.kubernetes.cri.",
+                                                                "io.kubernetes.cri-o."};
   if (key == "bundle") return true;
   return std::any_of(kPrefixes.begin(), kPrefixes.end(),
                      [&](std::string_view prefix) { return key.starts_with(prefix); });

@@ -16,7 +16,8 @@ namespace berth::oci {
 // Grammar: https://github.com/distribution/reference (reference.go, normalize.go).
 //
 //   registry.example:5000/team/app:v1@sha256:...
-//   `------- domain ----' `-path-' tag  digest
+//   `---- domain -------' `-path-' |  `- digest
+//                                  `tag
 //
 // A reference with neither tag nor digest gets the tag "latest"; one with a digest gets no tag.
 class Reference {

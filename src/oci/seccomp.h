@@ -17,12 +17,12 @@ namespace berth::oci {
 
 inline constexpr size_t kMaxSeccompProfileBytes = 1u << 20;
 
-// What RuntimeDefault lets a container with this bounding set do.
-// Allowed: what an unprivileged program needs, and what a held capability stands for.
-// EPERM: what a capability that is not held stands for, and a few calls for nobody (io_uring,
-// keys). ENOSYS: the rest. That is obsolete calls, calls newer than the table or than the OCI
-// runtime's libseccomp (mseal for 2.5.4), and clone3 without SYS_ADMIN, whose flags are in memory
-// where a filter cannot look. A C library then uses the older call; EPERM would make it fail.
+// What RuntimeDefault lets a container with this bounding set do:
+//   allowed  what an unprivileged program needs, and what a held capability stands for
+//   EPERM    what a capability that is not held stands for, and a few calls for nobody (io_uring, keys)
+//   ENOSYS   the rest: obsolete calls, calls newer than the table or than the OCI runtime's libseccomp (mseal
+//            for 2.5.4), and clone3 without SYS_ADMIN, whose flags are in memory where a filter cannot look.
+//            A C library then uses the older call; EPERM would make it fail
 Seccomp RuntimeDefaultSeccomp(CapabilityMask bounding, Arch arch);
 
 // A profile in the runtime spec's form or in the wider one that Docker and CRI-O read (archMap,

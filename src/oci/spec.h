@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of the OCI runtime specification (1.0 to 1.2) that Berth writes into config.json, as
-// plain values. Built by build_spec.h, turned into JSON by spec_json.h. Owned by whoever holds it;
-// any thread. https://github.com/opencontainers/runtime-spec/blob/main/config.md and
-// config-linux.md give every rule.
+// The part of the OCI runtime specification (1.0 to 1.2; config.md and config-linux.md of
+// https://github.com/opencontainers/runtime-spec) that Berth writes into config.json, as plain values.
+// Built by build_spec.h, turned into JSON by spec_json.h. Owned by whoever holds it; any thread.
 #pragma once
 
 #include <cstdint>

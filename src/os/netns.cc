@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // On disk, as `ip netns` has it:
 //   /run/netns         a shared mount point (bind of itself)
-//   /run/netns/<name>  an empty file, over it a bind mount of the namespace's nsfs file; without
-//   the mount it is stale
+//   /run/netns/<name>  an empty file, stale unless the namespace's nsfs file is bind-mounted over it
 #include "os/netns.h"
 
 #include <fcntl.h>

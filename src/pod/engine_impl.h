@@ -5,8 +5,8 @@
 // Locks, in this order, none of them held across I/O or a call into another module:
 //   1. table     which pods and containers there are, and their reserved names
 //   2. state     of one pod or one container
-// Beside them each object has `persist`: held while its record is written, so that writes of one
-// object do not overtake each other. It is taken before 1 and 2, never after.
+// Beside them each object has `persist`: held while its record is written, so that writes of one object
+// do not overtake each other. It is taken before 1 and 2, never after.
 //
 // Who may change a container (rows: what is going on; columns: what is asked)
 //                 Start                 Stop                          Remove

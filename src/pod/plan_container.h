@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// PlanContainer: from the request, the image, the pod and the node's facts to the
-// oci::ContainerPlan that BuildSpec takes. Pure: whatever had to be looked up is in
-// ContainerInputs. Any thread. Errors: InvalidArgument or Unimplemented naming the field;
-// FailedPrecondition for a TARGET that does not run.
+// PlanContainer: from the request, the image, the pod and the node's facts to the oci::ContainerPlan
+// that BuildSpec takes. Pure: whatever had to be looked up is in ContainerInputs. Any thread. Errors:
+// InvalidArgument or Unimplemented naming the field; FailedPrecondition for a TARGET that does not run.
 #pragma once
 
 #include <optional>

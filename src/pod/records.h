@@ -14,28 +14,26 @@
 
 namespace berth::pod {
 
-// A pod. In kIntent side effects may exist, but the call has not succeeded: such a pod is in no
-// list (FEATURES rule 4).
+// A pod. In kIntent side effects may exist, but the call has not succeeded: such a pod is in no list.
 //
-//   RunPodSandbox              StopPodSandbox, monitor lost,          RemovePodSandbox
-//   ------------> kIntent --> kReady --------------------> kNotReady ----------------> kRemoving
-//   --> gone
-//                    |               reboot                  ^   ^                         |
-//                    | undone: gone                          |   |   removal failed        |
-//                    +---------------------------------------+   +-------------------------+
-//                      undo failed: StopPodSandbox retries it
+//       RunPodSandbox                     StopPodSandbox,           RemovePodSandbox
+//                                         monitor lost, reboot
+//   --> kIntent ------------> kReady ---------------> kNotReady ------------> kRemoving --> gone
+//        |    |                                        ^      ^                   |
+//        |    +-- undo failed (StopPodSandbox retries) +      +-- removal failed -+
+//        +-- undone: gone
 //
 // A container. Removing one that runs kills it first.
 //
-//   CreateContainer             StartContainer            exit                 RemoveContainer
-//   --------------> kIntent --> kCreated --> kRunning ----------> kExited ------------------>
-//   kRemoving --> gone
-//                     |            |  start failed: 128 StartError   ^  ^                        |
-//                     |            +---------------------------------+  |     removal failed     |
-//                     |  undo failed: 128 CreateError                |  +------------------------+
-//                     +----------------------------------------------+
-//   kCreated, kRunning --> kUnknown: the monitor died without an exit record, or the row cannot be
-//   read. Stopping it makes it kExited (255, Unknown).
+//       CreateContainer           StartContainer            exit             RemoveContainer
+//   --> kIntent -----> kCreated ----------------> kRunning -------> kExited -------------> kRemoving --> gone
+//        |    |           |                                         ^  ^  ^                     |
+//        |    |           +-- start failed: 128 StartError ---------+  |  +--- removal failed --+
+//        |    +-- undo failed: 128 CreateError ------------------------+
+//        +-- undone: gone
+//
+//   kCreated, kRunning --> kUnknown: the monitor died without an exit record, or the row cannot be read.
+//   Stopping it makes it kExited (255, Unknown).
 enum class SandboxPhase { kIntent, kReady, kNotReady, kRemoving };
 enum class ContainerPhase { kIntent, kCreated, kRunning, kExited, kUnknown, kRemoving };
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // StopContainer. One worker drives a container's stop; callers only set its deadline and wait, so a
-// client that gives up changes nothing, and a later call can shorten the grace period (rules 14 and
-// 15). No lock is held while waiting.
+// client that gives up changes nothing, and a later call can shorten the grace period. No lock is held
+// while waiting.
 //
-//   StopContainer -> BeginStop (deadline = min) -> worker: [signal once] -> wait for the deadline
-//   -> KillAll -> exit seen
+//   StopContainer -> BeginStop (deadline = min)
+//     worker: [signal once] -> wait for the deadline -> KillAll -> exit seen
 #include <algorithm>
 
 #include "base/log.h"

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The network of a node on which nobody installed one: a bridge with NAT and host ports, by the
-// reference CNI plugins. Owned by CniNetwork, which calls Prepare and Cleanup while no other thread
-// is in this object; they block.
+// reference CNI plugins. Owned by CniNetwork, which calls Prepare and Cleanup while no other thread is
+// in this object; they block.
 //
-//   <root>/network/default-network   what was chosen, what was there before the first pod, whether
-//   cleaning up is owed <root>/network/ipam/             host-local's leases: an installation of
-//   its own cannot collide with another's
+//   <root>/network/default-network   what was chosen, what was there before, whether cleanup is owed
+//   <root>/network/ipam/             host-local's leases: apart from those of an installation of its own
 //
-//   clean --Prepare (before the first pod; written, fsynced)--> in use --Cleanup (after the last
-//   pod)--> clean
+//   clean --Prepare (before the first pod; written, fsynced)--> in use
+//     ^                                                           |
+//     +-------------- Cleanup (after the last pod) ---------------+
 //
-// Left as it was found when the last pod is gone: interfaces, iptables chains and tables (see
-// cni_iptables.h). Not undone: net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, which somebody
+// Left as it was found when the last pod is gone: interfaces, iptables chains and tables
+// (cni_iptables.h). Not undone: net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, which somebody
 // else may rely on by then.
 #pragma once
 

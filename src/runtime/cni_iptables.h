@@ -2,11 +2,11 @@
 // What the reference CNI plugins leave in iptables after the last DEL, found in the text of
 // iptables-save(8). Pure. Used by CniDefaultNetwork only; any thread.
 //
-// Tried with the plugins 1.1.1, one pod with bridge (ipMasq) and portmap, and firewall: the pod's
-// own chains go at DEL,
-//   nat    CNI-HOSTPORT-DNAT, -MASQ, -SETMARK (empty, or with fixed rules) and the jumps to them
-//   stay filter CNI-FORWARD, CNI-ADMIN and the jump to them stay nat    CNI-<hash> of ipMasq, when
-//   DEL is run without the network namespace                         stays
+// Tried with the plugins 1.1.1, one pod with bridge (ipMasq) and portmap, and firewall:
+//   the pod's own chains                                                                   go at DEL
+//   nat     CNI-HOSTPORT-DNAT, -MASQ, -SETMARK (empty, or fixed rules), the jumps to them  stay
+//   filter  CNI-FORWARD, CNI-ADMIN and the jump to them                                    stay
+//   nat     CNI-<hash> of ipMasq, when DEL is run without the network namespace            stays
 #pragma once
 
 #include <map>
@@ -40,11 +40,11 @@ std::set<std::string> SharedNames(const IptablesRules& rules);
 bool ForwardIsClosed(const IptablesRules& rules);
 
 // Input for `iptables-restore --noflush` that removes
-// - the masquerading chains of `network` (of every pod: call it when none is left; or of the one
-// container id), and
-// - with `shared`, the shared chains that are in use by nobody and whose names are not in `before`.
-// "" when there is nothing to remove. Each table is one transaction: if a chain got a rule
-// meanwhile, nothing is done.
+//   - the masquerading chains of `network` (of every pod: call it when none is left; or of the one
+//     container id), and
+//   - with `shared`, the shared chains that are in use by nobody and whose names are not in `before`.
+// "" when there is nothing to remove. Each table is one transaction: if a chain got a rule meanwhile,
+// nothing is done.
 std::string RemovalScript(const IptablesRules& rules, std::string_view network,
                           std::string_view container_id, bool shared,
                           const std::set<std::string>& before);

@@ -3,9 +3,8 @@
 // certain. Owned by the daemon, one per root directory; any thread. One pod's calls wait for each
 // other; pods run side by side.
 //
-//   Attach:  [default network prepared] -> intent on disk -> plugin 1 -> result on disk -> plugin 2
-//   -> ... Detach:  intent and result read -> ... plugin 2 <- plugin 1 -> files removed -> [default
-//   network cleaned up]
+//   Attach: [default network prepared] -> intent on disk -> plugin 1 -> result on disk -> plugin 2 -> ...
+//   Detach: intent and result read -> ... plugin 2 -> plugin 1 -> files removed -> [default network cleaned]
 #pragma once
 
 #include <chrono>

@@ -3,11 +3,11 @@
 // happened since. CniRecords belongs to CniNetwork, which lets one thread at a time touch one pod's
 // record.
 //
-//   <root>/network/<sandbox id>         the intent: written and fsynced before the first ADD,
-//   removed after the last DEL <root>/network/<sandbox id>.partial the last result of an ADD that
-//   is going on, replaced after each plugin <root>/network/<sandbox id>.result  the same file when
-//   the whole chain is done; JSON of the CNI spec <root>/network/<sandbox id>.bad     an intent
-//   that could not be read, set aside for the operator
+//   <root>/network/
+//     <sandbox id>          the intent: written and fsynced before the first ADD, removed after the last DEL
+//     <sandbox id>.partial  the last result of an ADD that is going on, replaced after each plugin
+//     <sandbox id>.result   the same file when the whole chain is done; JSON of the CNI spec
+//     <sandbox id>.bad      an intent that could not be read, set aside for the operator
 //
 // Results are renamed into place but not fsynced: a daemon that dies loses nothing, and a power cut
 // ends every interface anyhow; DEL then runs without prevResult, as the spec allows.

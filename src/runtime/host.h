@@ -29,8 +29,8 @@ struct HostFacts {
   bool has_apparmor = false;
   bool has_selinux = false;
   bool has_seccomp = true;
-  int oom_score_adj_floor = -1000;             // lower values may not be set (no CAP_SYS_RESOURCE)
-  std::vector<std::string> capabilities;       // the daemon's bounding set, "CAP_..." names
+  int oom_score_adj_floor = -1000;        // lower values may not be set (no CAP_SYS_RESOURCE)
+  std::vector<std::string> capabilities;  // the daemon's bounding set, "CAP_..." names
   std::string boot_id;
 };
 

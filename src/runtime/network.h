@@ -28,7 +28,8 @@ struct PodNetwork {
   std::string cgroup_parent;
   std::vector<PortMapping> port_mappings;
   std::vector<std::string> dns_servers, dns_searches, dns_options;
-  std::map<std::string, std::string> annotations;  // kubernetes.io/ingress-bandwidth and egress-bandwidth are read
+  std::map<std::string, std::string>
+      annotations;  // kubernetes.io/ingress-bandwidth and egress-bandwidth are read
 };
 
 struct NetworkStatus {
@@ -47,7 +48,8 @@ class Network {
   virtual std::string ConfigJson() = 0;
 
   // A fresh network namespace, lo up, accept_ra off, then `sysctls` (net.*) set in it. AlreadyExists if it is there.
-  virtual Result<> CreateNs(const std::string& sandbox_id, const std::map<std::string, std::string>& sysctls) = 0;
+  virtual Result<> CreateNs(const std::string& sandbox_id,
+                            const std::map<std::string, std::string>& sysctls) = 0;
   virtual Result<> RemoveNs(const std::string& sandbox_id) = 0;  // not there: success
   virtual std::string NsPath(const std::string& sandbox_id) const = 0;
   virtual bool NsExists(const std::string& sandbox_id) const = 0;

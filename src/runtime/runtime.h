@@ -33,10 +33,11 @@ struct SandboxSpec {
   bool new_uts_namespace = true;
   bool shared_pid_namespace = false;  // a tiny init holds a PID namespace for all containers
   std::string hostname;               // set when new_uts_namespace
-  std::map<std::string, std::string> sysctls;  // those of the IPC namespace (kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*)
-  int64_t shm_bytes = 64 << 20;                // 0: no pod shm (host IPC)
-  std::optional<std::string> resolv_conf;      // file contents; unset: a copy of the host's
-  std::string log_directory;                   // made (0755) if missing; empty: logs are discarded
+  std::map<std::string, std::string>
+      sysctls;  // those of the IPC namespace (kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*)
+  int64_t shm_bytes = 64 << 20;            // 0: no pod shm (host IPC)
+  std::optional<std::string> resolv_conf;  // file contents; unset: a copy of the host's
+  std::string log_directory;               // made (0755) if missing; empty: logs are discarded
 };
 
 // Where a started pod's pieces are. Paths are for the OCI spec: the OCI runtime opens them on our behalf.
@@ -98,7 +99,7 @@ struct ContainerObservation {
 struct SandboxObservation {
   std::string sandbox_id;
   bool monitor_alive = false;
-  std::optional<SandboxHandle> handle;  // when the monitor lives
+  std::optional<SandboxHandle> handle;           // when the monitor lives
   std::vector<ContainerObservation> containers;  // exit records survive a dead monitor
 };
 
@@ -133,13 +134,15 @@ class Runtime {
   virtual Result<> StopSandbox(const std::string& sandbox_id) = 0;
 
   // The rootfs path to write in the spec: inside the private run directory, empty on the host.
-  virtual std::string RootfsPath(const std::string& sandbox_id, const std::string& container_id) const = 0;
+  virtual std::string RootfsPath(const std::string& sandbox_id,
+                                 const std::string& container_id) const = 0;
   // `create` of the OCI runtime. Returns the init pid. A failure carries the OCI runtime's own words and has left
   // nothing but what Delete removes.
   virtual Result<int> Create(CreateRequest request) = 0;
   virtual Result<> Start(const std::string& sandbox_id, const std::string& container_id) = 0;
   // To the init process, by pidfd; a container that has exited is success.
-  virtual Result<> Signal(const std::string& sandbox_id, const std::string& container_id, int signal) = 0;
+  virtual Result<> Signal(const std::string& sandbox_id, const std::string& container_id,
+                          int signal) = 0;
   // SIGKILL to every process of the container, execs included (cgroup.kill on v2).
   virtual Result<> KillAll(const std::string& sandbox_id, const std::string& container_id) = 0;
   // Kills what runs and removes the OCI runtime's record, cgroup, bundle and exit record. Not there: success.

@@ -34,14 +34,14 @@ bool HasCredentials(const Credentials& credentials);
 bool CredentialsAreFor(const Credentials& credentials, const RegistryEndpoint& endpoint,
                        const oci::Reference& reference);
 
-// The token service that a registry names. A registry must not make us call a server inside the
-// node's network or send the credentials elsewhere; PermissionDenied unless all of these hold:
+// The token service that a registry names. A registry must not make us call a server inside the node's
+// network or send the credentials elsewhere; PermissionDenied unless all of these hold:
 //   - an http(s) URL without user information;
 //   - https, or http when the registry itself is http and on the same host;
-//   - no loopback or link-local address unless the registry is one; no other bare address than the
-//   registry's own;
+//   - no loopback or link-local address unless the registry is one;
+//   - no other bare address than the registry's own;
 //   - with credentials: the registry's host or one below the same site ("auth.docker.io" for
-//   "registry-1.docker.io").
+//     "registry-1.docker.io").
 Result<Url> CheckRealm(const Url& registry, std::string_view realm, bool with_credentials);
 // Both below the same name of at least two labels, three where the last two are like "co.uk".
 bool SameSite(std::string_view a, std::string_view b);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // berth-fetch: talks to registries and reads archives for berthd, one process per pull, without any
 // privilege. Started by berthd as root with the control socket as fd 3; everything that must be is
-// dropped before the first byte from outside. Arguments: --uid=N --gid=N. Secrets come over the
-// socket only.
+// dropped before the first byte from outside. Arguments: --uid=N --gid=N. Secrets come over the socket
+// only.
 #include <curl/curl.h>
 #include <malloc.h>
 #include <openssl/ssl.h>

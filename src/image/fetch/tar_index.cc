@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The headers of a tar archive, 512 bytes each (POSIX pax, "ustar Interchange Format"; GNU tar
-// manual, "Basic Tar"):
-//   0 name 100 | 100 mode.. | 124 size 12 | 136 mtime 12 | 148 checksum 8 | 156 type 1 | 157 link
-//   100 | 257 magic 6 | 345 prefix 155
+// The headers of a tar archive, 512 bytes each (POSIX pax, "ustar Interchange Format"; GNU tar manual,
+// "Basic Tar"). Offset, field, bytes:
+//     0 name     100 | 100 mode..   24 | 124 size  12 | 136 mtime  12 | 148 checksum 8 | 156 type 1
+//   157 linkname 100 | 257 magic     6 | 345 prefix 155
 #include <sys/stat.h>
 #include <unistd.h>
 

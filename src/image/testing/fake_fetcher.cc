@@ -33,8 +33,8 @@ RemoteImage Describe(const FakeImage& image) {
   RemoteImage out{Sha256::Of(config), {}, {}, config, image.process, image.labels, {}};
   for (const FakeLayer& layer : image.layers) {
     out.layers.push_back({Sha256::Of(layer.blob),
-                          Sha256::Of(layer.tar.empty() ? layer.blob : layer.tar),
-                          layer.blob.size(), layer.compression});
+                          Sha256::Of(layer.tar.empty() ? layer.blob : layer.tar), layer.blob.size(),
+                          layer.compression});
   }
   return out;
 }

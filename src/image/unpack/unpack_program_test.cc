@@ -63,7 +63,7 @@ class UnpackProgramTest : public ::testing::Test {
   struct stat Stat(const char* path) {
     auto st = layer_.Stat(path);
     EXPECT_TRUE(st) << path;
-    const struct stat none {};
+    const struct stat none{};
     return st ? *st : none;
   }
   bool IsWhiteout(const char* path) {
