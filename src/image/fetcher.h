@@ -33,8 +33,8 @@ struct RemoteLayer {
 struct RemoteImage {
   oci::Digest config_digest;      // the image id
   std::vector<std::string> tags;  // "docker.io/library/busybox:1"; empty for a reference by digest
-  std::vector<std::string>
-      digests;  // "docker.io/library/busybox@sha256:..." of the index or manifest that was named
+  // "docker.io/library/busybox@sha256:..." of the index or manifest that was named.
+  std::vector<std::string> digests;
   std::string config_json;  // raw, at most oci::kMaxConfigBytes, its digest is config_digest
   ImageProcess process;
   std::map<std::string, std::string> labels;
@@ -49,8 +49,8 @@ struct RegistrySource {
 // A directory's fd (OCI layout) or a seekable regular file's fd (OCI archive, docker archive).
 struct LocalSource {
   os::Fd fd;
-  std::string
-      name;  // overrides the names inside when not empty; only for a source with exactly one image
+  // Overrides the names inside when not empty; only for a source with exactly one image.
+  std::string name;
 };
 
 using RemoteSource = std::variant<RegistrySource, LocalSource>;

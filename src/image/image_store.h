@@ -30,8 +30,8 @@ struct ImageStoreOptions {
   std::string root;  // absolute; made with 0700 if missing. The tree is drawn in layer_store.h.
   size_t parallel_layers = 3;  // of one pull
   LayerBudget budget = {};     // of one layer
-  std::vector<std::string> pinned =
-      {};  // ids, tags or digests in canonical form: never to be collected
+  // Ids, tags or digests in canonical form: never to be collected.
+  std::vector<std::string> pinned = {};
 };
 
 class ImageStore final : public Images {

@@ -71,8 +71,8 @@ struct UserQuery {
   std::optional<std::string> username;  // CRI run_as_username: must exist
   std::optional<int64_t> gid;           // CRI run_as_group
   std::vector<int64_t> supplemental_groups;
-  bool strict_groups =
-      false;  // SupplementalGroupsPolicy Strict: the image's memberships do not count
+  // SupplementalGroupsPolicy Strict: the image's memberships do not count.
+  bool strict_groups = false;
 };
 struct ResolvedUser {
   uint32_t uid = 0;

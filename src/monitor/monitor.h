@@ -132,8 +132,8 @@ class Monitor {
   };
   std::vector<Waiter> deletes_;  // wait for an exit
   uint64_t next_number_ = 1;
-  int adopting_ =
-      0;  // create and exec calls in flight: their processes must not be taken for orphans
+  // Create and exec calls in flight: their processes must not be taken for orphans.
+  int adopting_ = 0;
   bool orphans_pending_ = false;
   std::optional<ReplyTo> shutdown_;
   bool finished_ = false;

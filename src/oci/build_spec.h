@@ -35,8 +35,8 @@ struct PlanProcess {
   // Resolved: numbers only. additional_gids holds the primary gid too or BuildSpec adds it
   // (CVE-2022-36109).
   SpecUser user;
-  std::string
-      home;  // of the resolved user; empty: "/"; used unless HOME is set by image or request
+  // Of the resolved user; empty: "/"; used unless HOME is set by image or request.
+  std::string home;
   std::vector<Rlimit> rlimits;
 };
 
@@ -113,8 +113,8 @@ struct PlanResources {
   std::string cpuset_cpus;
   std::string cpuset_mems;
   std::optional<int64_t> memory_limit;  // bytes
-  std::optional<int64_t>
-      memory_swap_limit;  // bytes, memory and swap together; absent with a limit: no swap
+  // Bytes, memory and swap together; absent with a limit: no swap.
+  std::optional<int64_t> memory_swap_limit;
   // False where the kernel has no swap accounting: no swap limit is written.
   bool swap_controller = true;
   // False: no hugetlb controller; limits are left out.
@@ -141,8 +141,8 @@ struct ContainerPlan {
 
   PlanImageProcess image;
   PlanProcess process;
-  std::string
-      hostname;  // the pod's; also $HOSTNAME. Not set on the spec when the uts namespace is not new
+  // The pod's; also $HOSTNAME. Not set on the spec when the uts namespace is not new.
+  std::string hostname;
   std::string domainname;
 
   bool privileged = false;

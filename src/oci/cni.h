@@ -45,8 +45,8 @@ struct NetworkConfigList {
   // be appended.
   bool load_only_inlined = false;
   std::vector<CniPlugin> plugins = {};  // in ADD order; never empty
-  std::string
-      raw;  // the file's text, to be cached at ADD for DEL (also after the file has changed)
+  // The file's text, to be cached at ADD for DEL (also after the file has changed).
+  std::string raw;
 };
 
 // A .conflist, or a single .conf or .json plugin (becomes a list of one). InvalidArgument naming
@@ -98,8 +98,8 @@ struct CniAttachment {
 struct PluginInput {
   std::string_view name = {};         // of the list
   std::string_view cni_version = {};  // of the list
-  std::optional<std::string_view> prev_result =
-      std::nullopt;  // JSON text of the plugin before, or what was cached at ADD
+  // JSON text of the plugin before, or what was cached at ADD.
+  std::optional<std::string_view> prev_result = std::nullopt;
   const RuntimeConfig* runtime = nullptr;
   // GC only: "cni.dev/valid-attachments". An empty list (nothing is valid) differs from none.
   std::optional<std::vector<CniAttachment>> valid_attachments = std::nullopt;

@@ -66,8 +66,8 @@ Result<> CollectPids(const DirFd& root, const std::string& top, std::set<int>& p
     if (here) {
       pids.insert(here->begin(), here->end());
     } else if (!IsGone(here.error()) && here.error().sys_errno() != EOPNOTSUPP) {
-      return std::move(
-          here.error());  // EOPNOTSUPP: a threaded group, its processes are listed above
+      // EOPNOTSUPP: a threaded group, its processes are listed above.
+      return std::move(here.error());
     }
     Result<DirFd> dir = root.OpenDir(group);
     if (!dir) {

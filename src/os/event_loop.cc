@@ -108,8 +108,8 @@ struct EventLoop::Impl {
       deadlines.erase(key.second);
       task();
     }
-    if (!due.empty())
-      armed = nanoseconds(-1);  // it has fired: arm again whatever the next deadline
+    // It has fired: arm again whatever the next deadline.
+    if (!due.empty()) armed = nanoseconds(-1);
     Arm();
   }
 

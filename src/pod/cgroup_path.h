@@ -12,8 +12,8 @@ namespace berth::pod {
 
 struct PodCgroup {
   std::string path;  // cgroupfs: "/kubepods/pod1"; systemd: the slice's name, "kubepods-pod1.slice"
-  bool owned =
-      false;  // Berth makes and removes it: only for a pod that names no parent, cgroupfs driver
+  // Berth makes and removes it: only for a pod that names no parent, cgroupfs driver.
+  bool owned = false;
 };
 
 // `given` is CRI cgroup_parent; when it is empty, `default_parent` holds one group per pod

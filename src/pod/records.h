@@ -50,8 +50,8 @@ struct SandboxRecord {
   std::string cgroup_path;  // the pod's group
   std::vector<std::string> ips;
   std::optional<runtime::SandboxHandle> handle;
-  bool stopped =
-      false;  // kNotReady, and nothing of it is left on the node: StopPodSandbox has nothing to do
+  // kNotReady, and nothing of it is left on the node: StopPodSandbox has nothing to do.
+  bool stopped = false;
   bool loaded = true;  // false: the stored bytes could not be read; only the id is known
 };
 

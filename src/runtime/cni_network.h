@@ -76,8 +76,8 @@ class CniNetwork final : public Network {
   struct State {
     std::set<std::string> busy;  // pods that a call is working on
     int chains = 0;              // running now
-    std::set<std::string>
-        default_users;  // pods on the default network, from before their intent is written
+    // Pods on the default network, from before their intent is written.
+    std::set<std::string> default_users;
     bool default_locked = false;  // Prepare or Cleanup is running
     std::shared_ptr<const CniConfig> version_checked;
   };

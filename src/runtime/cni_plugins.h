@@ -26,10 +26,10 @@ struct CniCall {
 class CniPlugins {
  public:
   struct Options {
-    std::vector<std::string>
-        bin_dirs;  // absolute, searched in order; CNI_PATH for the plugins' own use
-    std::chrono::nanoseconds timeout =
-        std::chrono::seconds(60);  // of one plugin; its process group is killed after
+    // Absolute, searched in order; CNI_PATH for the plugins' own use.
+    std::vector<std::string> bin_dirs;
+    // Of one plugin; its process group is killed after.
+    std::chrono::nanoseconds timeout = std::chrono::seconds(60);
     size_t output_limit = oci::kMaxCniResultBytes;
     bool require_root_owner = true;  // tests without root may leave it out
   };

@@ -28,8 +28,8 @@ struct PodNetwork {
   std::string cgroup_parent;
   std::vector<PortMapping> port_mappings;
   std::vector<std::string> dns_servers, dns_searches, dns_options;
-  std::map<std::string, std::string>
-      annotations;  // kubernetes.io/ingress-bandwidth and egress-bandwidth are read
+  // kubernetes.io/ingress-bandwidth and egress-bandwidth are read.
+  std::map<std::string, std::string> annotations;
 };
 
 struct NetworkStatus {

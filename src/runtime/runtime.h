@@ -33,8 +33,8 @@ struct SandboxSpec {
   bool new_uts_namespace = true;
   bool shared_pid_namespace = false;  // a tiny init holds a PID namespace for all containers
   std::string hostname;               // set when new_uts_namespace
-  std::map<std::string, std::string>
-      sysctls;  // those of the IPC namespace (kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*)
+  // Those of the IPC namespace (kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*).
+  std::map<std::string, std::string> sysctls;
   int64_t shm_bytes = 64 << 20;            // 0: no pod shm (host IPC)
   std::optional<std::string> resolv_conf;  // file contents; unset: a copy of the host's
   std::string log_directory;               // made (0755) if missing; empty: logs are discarded

@@ -26,8 +26,8 @@ struct FakeAnswer {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   bool endless = false;  // the body again and again, without a length
-  size_t cut_after =
-      ~size_t{0};     // close after so many bytes of the body, whose length was announced whole
+  // Close after so many bytes of the body, whose length was announced whole.
+  size_t cut_after = ~size_t{0};
   bool hang = false;  // after the headers and the bytes before cut_after: silence
 };
 

@@ -38,8 +38,8 @@ struct TarEntry {
   uint64_t size = 0;    // of the file once written
   uint64_t stored = 0;  // bytes of it in the archive
   bool sparse = false;
-  std::vector<SparseRegion>
-      regions;  // of a sparse file: ascending, within `size`, together `stored` bytes
+  // Of a sparse file: ascending, within `size`, together `stored` bytes.
+  std::vector<SparseRegion> regions;
   std::vector<std::pair<std::string, std::string>> xattrs;
 };
 

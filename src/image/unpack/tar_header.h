@@ -51,8 +51,8 @@ struct PaxRecords {
   std::optional<uint64_t> gid;
   std::optional<struct timespec> mtime;
   std::optional<struct timespec> atime;
-  std::vector<std::pair<std::string, std::string>>
-      xattrs;  // SCHILY.xattr.*, in order, the last of a name wins
+  // SCHILY.xattr.*, in order, the last of a name wins.
+  std::vector<std::pair<std::string, std::string>> xattrs;
   // GNU.sparse.*
   std::optional<std::string> sparse_name;
   std::optional<uint64_t> sparse_size;

@@ -32,8 +32,8 @@ void AddFds(Lines& lines) {
   for (const std::string& name : *names) {
     std::array<char, PATH_MAX> target{};
     const ssize_t n = ::readlinkat(fds->get(), name.c_str(), target.data(), target.size());
-    if (n <= 0 || name == StrCat(fds->get()))
-      continue;  // List's own, closed again; and the looking one
+    // List's own, closed again; and the looking one.
+    if (n <= 0 || name == StrCat(fds->get())) continue;
     lines.insert(StrCat("fd ", name, " ", std::string_view(target.data(), static_cast<size_t>(n))));
   }
 }
