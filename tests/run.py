@@ -3,6 +3,7 @@
 """Runs the parts of ./test and adds up what they counted. Each suite prints its own lines; the last line is the sum."""
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -76,9 +77,21 @@ def run_counted(command, totals):
     totals.add(passed, failed, skipped)
 
 
+def check_format(totals):
+    program = "clang-format-19"  # another version breaks lines elsewhere
+    if shutil.which(program) is None:
+        print(f"skip   format: {program} is not installed", flush=True)
+        totals.add(skipped=1)
+        return
+    files = sorted(str(path) for folder in ("src", "tests") for path in (ROOT / folder).rglob("*")
+                   if path.suffix in (".h", ".cc"))
+    run_script("format", [program, "--dry-run", "-Werror", *files], totals)
+
+
 def unit(totals):
     run_script("layers", [sys.executable, "tools/check_layers.py"], totals)
     run_script("sizes", [sys.executable, "tools/check_size.py"], totals)
+    check_format(totals)
     for binary in sorted(BIN.glob("*_test")):
         # A mount namespace of its own: no test can leave a mount on the machine.
         run_gtest(binary, totals, ["unshare", "-m", "--propagation", "private"])

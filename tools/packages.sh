@@ -5,7 +5,8 @@ BUILD_PACKAGES="g++ cmake ninja-build pkg-config protobuf-compiler protobuf-comp
   libssl-dev libisal-dev libzstd-dev libarchive-dev libsqlite3-dev libseccomp-dev libgtest-dev libgmock-dev libbenchmark-dev"
 RUN_PACKAGES="crun containernetworking-plugins iptables iproute2 ca-certificates"
 IMAGE_PACKAGES="busybox-static umoci jq"
-TEST_PACKAGES="runc docker-registry skopeo umoci busybox-static jq nftables e2fsprogs util-linux python3 procps openssl curl sqlite3"
+TEST_PACKAGES="runc docker-registry skopeo umoci busybox-static jq nftables e2fsprogs util-linux python3 procps openssl curl sqlite3
+  clang-format-19"
 
 install_missing() {
   local missing=() name
