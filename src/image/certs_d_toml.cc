@@ -195,6 +195,7 @@ Result<std::vector<std::pair<std::string, const toml::table*>>> HostTables(
   }
   std::sort(found.begin(), found.end());
   std::vector<std::pair<std::string, const toml::table*>> out;
+  out.reserve(found.size());
   for (auto& [line, column, name, table] : found) out.emplace_back(std::move(name), table);
   return out;
 }

@@ -114,6 +114,7 @@ Result<std::vector<DirectoryFix>> PlanDirectoryFixes(const std::vector<LayerView
     }
   }
   std::vector<DirectoryFix> plan;
+  plan.reserve(fixes.size());
   for (auto& [path, st] : fixes) plan.push_back({path, st});
   return plan;
 }

@@ -42,6 +42,7 @@ Result<> ExecProgram(const CallSpec& spec, int log_fd) {
   TRY(EnterMountNamespace(spec.mounts));
   TRY(GiveStdio(spec, log_fd));
   std::vector<char*> argv;
+  argv.reserve(spec.args.size() + 1);
   for (const std::string& arg : spec.args) argv.push_back(const_cast<char*>(arg.c_str()));
   argv.push_back(nullptr);
   // Close-on-exec and not closed: the log must stay open for the error, should exec fail.

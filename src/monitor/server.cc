@@ -99,6 +99,7 @@ void Server::Send(uint64_t number, const std::string& packet, const std::vector<
   Connection* connection = Find(number);
   if (connection == nullptr) return;
   std::vector<int> numbers;
+  numbers.reserve(fds.size());
   for (const os::Fd& fd : fds) numbers.push_back(fd.get());
   if (!os::SendMessage(connection->watch.fd(), packet, numbers)) Drop(number);
 }

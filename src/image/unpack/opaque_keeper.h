@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one step of unpacking that needs CAP_SYS_ADMIN, kept apart from all parsing: a process that
 // receives directory fds and sets trusted.overlay.opaque on them, and can do nothing else. See
-// docs/decisions/opaque-directories.md.
+// docs/decisions/0004-unpacking-layers.md.
 #pragma once
 
 #include "base/result.h"
