@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Fails when an #include points up: docs/architecture.md draws the layers, this table is their law."""
+"""Fails when an #include points up, or at a banned function: docs/architecture.md draws the layers, these tables are
+their law."""
 import pathlib
 import re
 import sys
@@ -31,8 +32,15 @@ ONLY_IN = {
     r"toml\+\+/": ["daemon", "image"],
     r"sqlite3\.h": ["db"],
     r"curl/": ["image"],
-    r"archive(_entry)?\.h": ["image"],
     r"CLI/": ["daemon", "cli"],
+}
+# call -> what to use instead and why, files that may; tests may use all of them
+BANNED = {
+    r"\bv?fork\(": ("os::Spawn: the daemon has threads",
+                    ["src/monitor/call.cc", "src/image/unpack/unpack_main.cc", "src/image/fetch/sandbox_probe_main.cc"]),
+    r"(?<![\w.>])(::|std::)?(system|popen)\(": ("os::Run: it starts a shell", []),
+    r"\bfopen\(|\b[io]?fstream\b": ("os::DirFd::ReadFile: paths are opened below a held directory", []),
+    r"std::filesystem": ("os::DirFd: it follows a swapped path", []),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^">]+)[">]', re.M)
 
@@ -73,6 +81,10 @@ def main() -> int:
                     errors.append(f"{rel}: only {', '.join(folders)} may include {name}")
             if name.startswith("nlohmann/json.hpp") and path.suffix == ".h" and not rel.endswith("_internal.h"):
                 errors.append(f"{rel}: nlohmann/json.hpp only in .cc files and *_internal.h")
+        code = "" if test else re.sub(r"//.*", "", text)
+        for pattern, (instead, files) in BANNED.items():
+            if rel not in files and (found := re.search(pattern, code)):
+                errors.append(f"{rel}: {found.group()} is banned, use {instead}")
     for error in errors:
         print(error)
     print(f"layers: {len(errors)} violations")
