@@ -109,6 +109,7 @@ Result<std::vector<RemoteImage>> GetImages(std::string_view bytes) {
     return Error(Code::kInvalidArgument, StrCat(count, " images"));
   }
   std::vector<RemoteImage> images;
+  images.reserve(count);
   for (uint32_t i = 0; i < count; ++i) images.push_back(TRY(GetImage(r)));
   TRY(r.End());
   return images;

@@ -263,7 +263,7 @@ Result<std::vector<LayerFlights::Staged>> ImageStore::FetchLayers(FetchSession& 
   std::vector<std::thread> threads;
   try {
     while (threads.size() + 1 < most) threads.emplace_back(work);
-  } catch (const std::exception&) {
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
     // Fewer threads take longer; this one always works.
   }
   work();

@@ -85,7 +85,7 @@ Result<Url> CheckRedirect(const Url& server, const Url& from, std::string_view l
 
 Result<std::unique_ptr<RegistryContent>> RegistryContent::Make(const ResolveRequest& request,
                                                                Credentials credentials,
-                                                               std::string system_ca) {
+                                                               const std::string& system_ca) {
   auto reference = TRY(oci::Reference::Parse(request.reference));
   auto wipe = [&](auto result) {
     Wipe(credentials);

@@ -25,7 +25,7 @@ class RegistryContent final : public Content {
   // they are its own.
   static Result<std::unique_ptr<RegistryContent>> Make(const ResolveRequest& request,
                                                        Credentials credentials,
-                                                       std::string system_ca);
+                                                       const std::string& system_ca);
 
   // What the reference names, from the first server that has it. Its digest was checked against the
   // reference and the server's own Docker-Content-Digest.

@@ -30,10 +30,10 @@ void Tried(const char* name, long result) { Say(berth::StrCat(name, " ", result 
 void TryFiles() {
   for (const char* path : {"/etc/shadow", "/etc/passwd", "/proc/self/status", "/../etc/passwd",
                            "/dev/null", "/etc/resolv.conf", "/etc/hosts"}) {
-    Tried(berth::StrCat("open:", path).c_str(), ::open(path, O_RDONLY));
+    Tried(berth::StrCat("open:", path).c_str(), ::open(path, O_RDONLY | O_CLOEXEC));
   }
-  Tried("write", ::open("/etc/hosts", O_WRONLY));
-  Tried("create", ::open("/new", O_WRONLY | O_CREAT, 0600));
+  Tried("write", ::open("/etc/hosts", O_WRONLY | O_CLOEXEC));
+  Tried("create", ::open("/new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
   Tried("mkdir", ::mkdir("/new", 0700));
   Tried("memfd", ::syscall(SYS_memfd_create, "x", 0));
 }

@@ -59,7 +59,7 @@ Result<> CheckSum(const Block& block) {
 }
 
 std::string NameOf(const Block& block) {
-  const std::string name(Field(block, 0, 100));
+  std::string name(Field(block, 0, 100));
   // Only POSIX has a prefix there; GNU ("ustar  ") keeps times.
   if (Field(block, 257, 6) != "ustar") return name;
   const std::string_view prefix = Field(block, 345, 155);
@@ -158,8 +158,8 @@ class TarIndexer {
     if (extension) {
       std::string bytes = TRY(ReadExtension(size));
       if (type == 'x') TRY(TakePax(bytes));
-      if (type == 'L') name_ = std::string(bytes.c_str());
-      if (type == 'K') link_ = std::string(bytes.c_str());
+      if (type == 'L') name_ = bytes.substr(0, bytes.find('\0'));
+      if (type == 'K') link_ = bytes.substr(0, bytes.find('\0'));
     } else {
       TRY(Store(block, type, size));
       name_.clear();
