@@ -101,7 +101,9 @@ Result<std::string> Engine::Impl::MakeSpec(const SandboxRecord& sandbox,
     in.seccomp_profile = TRY(d.host.ReadSeccompProfile(profile), "seccomp profile");
   }
   oci::ContainerPlan plan = TRY(PlanContainer(in));
-  oci::Spec spec = TRY(oci::BuildSpec(plan), "spec");
+  const std::string what =
+      profile.empty() ? "spec" : StrCat("spec with seccomp profile ", Quote(profile));
+  oci::Spec spec = TRY(oci::BuildSpec(plan), what);
   return TRY(oci::ToJson(spec), "spec");
 }
 

@@ -62,7 +62,10 @@ Result<std::shared_ptr<const CniConfig>> CniConfigSource::Read(std::string& file
     const std::string text = TRY(os::ReadAll(opened.get(), oci::kMaxCniConfigBytes), context);
     auto config = std::make_shared<CniConfig>();
     config->file = file;
-    config->list = TRY(oci::ParseNetworkConfig(text), context);
+    Result<oci::NetworkConfigList> list = oci::ParseNetworkConfig(text);
+    // The node is not set up right; the caller's arguments are.
+    if (!list) return std::move(list.error()).Wrap(context).WithCode(Code::kFailedPrecondition);
+    config->list = std::move(*list);
     return std::shared_ptr<const CniConfig>(std::move(config));
   }
   return std::shared_ptr<const CniConfig>();

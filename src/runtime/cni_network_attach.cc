@@ -71,6 +71,8 @@ Result<CniRecord> CniNetwork::MakeRecord(const PodNetwork& pod) {
         TRY(default_.Config({.port_mappings = !target.runtime.port_mappings.empty(),
                              .bandwidth = target.runtime.bandwidth.has_value()})));
   }
+  // A chain that cannot run to its end is not begun: its undo would miss the same plugin.
+  TRY(plugins_.FindAll(config->list));
   record.config = config->list.raw;
   record.config_file = config->file;
   TRY(records_.SaveIntent(record));

@@ -37,6 +37,9 @@ Result<std::unique_ptr<MonitorRuntime>> MonitorRuntime::Make(MonitorRuntimeConfi
   std::unique_ptr<MonitorRuntime> runtime(new MonitorRuntime(std::move(config)));
   const MonitorRuntimeConfig& own = runtime->config_;
   runtime->handlers_ = TRY(OciHandlers::Make(own.handlers, own.default_handler));
+  // Made here and not by the OCI runtime, so that the first pod adds nothing that stays.
+  for (const OciHandler& handler : own.handlers)
+    TRY(os::DirFd::MakeTrusted(handler.root, 0700), "state directory");
   for (const HandlerInfo& info : runtime->handlers_.infos())
     if (!info.warning.empty()) LogWarn(StrCat("runtime handler ", info.name, ": ", info.warning));
   runtime->pods_dir_ =
