@@ -41,14 +41,14 @@ def refused_container(node, code, parts, **fields):
 # ---------------------------------------------------------------------- pods
 @test
 def test_unknown_handler(node):
-    refused_pod(node, "InvalidArgument", "nosuch", handler="nosuch")
+    refused_pod(node, "NotFound", ["nosuch", "not configured"], handler="nosuch")
 
 
 @test
-def test_pod_without_a_name(node):
+def test_pod_without_a_uid(node):
     config = node.pod_config()
-    del config["metadata"]["name"]
-    node.refused("runp", node.file(config), code="InvalidArgument", parts="name")
+    del config["metadata"]["uid"]
+    node.refused("runp", node.file(config), code="InvalidArgument", parts="uid is empty")
 
 
 @test
@@ -112,15 +112,10 @@ def test_container_of_an_image_that_was_not_pulled(node):
 
 
 @test
-def test_container_without_a_name(node):
-    refused_container(node, "InvalidArgument", "name", name="", log_path="x.log")
-
-
-@test
 def test_container_config_with_impossible_values(node):
     refused_container(node, "InvalidArgument", "run_as_group", security={"run_as_group": {"value": 5}})
     refused_container(node, "InvalidArgument", "NO_SUCH_CAP", security={"capabilities": {"add_capabilities": ["NO_SUCH_CAP"]}})
-    refused_container(node, "InvalidArgument", "nobody-knows", security={"run_as_username": "nobody-knows"})
+    refused_container(node, "NotFound", "nobody-knows", security={"run_as_username": "nobody-knows"})
     refused_container(node, "InvalidArgument", "log_path", log_path="../../outside.log")
     refused_container(node, "InvalidArgument", "localhost_ref", security={"seccomp": {"profile_type": 2, "localhost_ref": ""}})
 

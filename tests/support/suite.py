@@ -6,6 +6,7 @@ import time
 import traceback
 
 TESTS = []
+GIVE_UP = 15
 
 
 class Skip(Exception):
@@ -51,12 +52,15 @@ def _alarm(*_):
 
 def run_tests(node, after_each, only=()):
     """Each test gets the node. after_each(node) raises AssertionError when the test has left something behind."""
-    counter = Counter()
+    counter, in_a_row = Counter(), 0
     signal.signal(signal.SIGALRM, _alarm)
     for function, seconds in TESTS:
         name = f"{function.__module__.removeprefix('test_')}.{function.__name__.removeprefix('test_')}"
         if only and not any(part in name for part in only):
             continue
+        if in_a_row == GIVE_UP:
+            counter.fail("the rest of the suite", f"not run: {GIVE_UP} tests in a row have failed")
+            break
         began = time.monotonic()
         mark = node.log_mark()
         try:
@@ -65,6 +69,7 @@ def run_tests(node, after_each, only=()):
             after_each(node)
             signal.alarm(0)
             counter.ok(name, time.monotonic() - began)
+            in_a_row = 0
         except Skip as reason:
             signal.alarm(0)
             counter.skip(name, reason)
@@ -74,6 +79,7 @@ def run_tests(node, after_each, only=()):
                 raise
             text = f"took longer than {seconds} s\n" if isinstance(error, TooLong) else ""
             text += "".join(traceback.format_exception(error)[-6:])
+            in_a_row += 1
             counter.fail(name, f"{text}--- berthd's log of this test\n{node.log_since(mark)}\n---")
             signal.alarm(60)
             try:
