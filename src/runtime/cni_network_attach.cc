@@ -105,8 +105,16 @@ Result<> CniNetwork::RunDel(const CniRecord& record) {
   if (no_netns) target.netns.clear();
   const std::optional<std::string> cached = TRY(records_.LoadResult(id, true));
   const ChainSlot slot(state_, 1, options_.max_chains);
-  TRY(CniChain(plugins_, list).Del(target, cached));
-  if (record.is_default && no_netns) TRY(default_.CleanupPod(id));
+  const CniChain chain(plugins_, list);
+  Result<> deleted = chain.Del(target, cached);
+  // The bridge plugin (1.1) fails on rules that a DEL which was cut short has removed already. What
+  // is in the namespace goes with it; the lease and the rules are given back without it.
+  if (!deleted && record.is_default && !no_netns) {
+    target.netns.clear();
+    deleted = chain.Del(target, cached);
+  }
+  TRY(std::move(deleted));
+  if (record.is_default && target.netns.empty()) TRY(default_.CleanupPod(id));
   return Ok();
 }
 

@@ -10,7 +10,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(_
 
 from support import environment, registry, suite, tools
 from support.node import Node
-from support.snapshot import Snapshot
+from support.snapshot import Snapshot, of_the_node_itself
 
 PARTS = ["test_images", "test_pods", "test_containers", "test_logs", "test_security", "test_volumes", "test_network",
          "test_errors", "test_restart", "test_whole"]
@@ -42,14 +42,9 @@ def main():
 
 
 def nothing_left(node):
-    node.clean.assert_nothing_added(ignore_daemon)
+    node.clean.assert_nothing_added(of_the_node_itself)
     for directory in node.logs.iterdir():  # the kubelet's, not Berth's
         shutil.rmtree(directory)
-
-
-def ignore_daemon(kind, value):
-    """A restarted berthd is another process."""
-    return kind == "process" and "/berthd --config" in value
 
 
 if __name__ == "__main__":

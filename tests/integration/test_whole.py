@@ -4,6 +4,7 @@ import shutil
 import subprocess
 
 from support.node import NODE, Pod
+from support.snapshot import of_the_node_itself
 from support.suite import equal, test
 
 
@@ -25,7 +26,7 @@ def test_nothing_is_left_after_all_pods_and_images_are_removed(node):
     equal((node.ids("pods"), node.ids("ps", "-a"), node.ids("images")), ([], [], []), "what is listed")
     for directory in node.logs.iterdir():
         shutil.rmtree(directory)
-    node.bare.assert_nothing_added(lambda kind, value: kind == "process" and "/berthd --config" in value, seconds=8)
+    node.bare.assert_nothing_added(of_the_node_itself, seconds=8)
     node.crictl("pull", "127.0.0.1:5000/test/busybox:1")
 
 

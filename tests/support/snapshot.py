@@ -8,6 +8,8 @@ import time
 
 from . import environment
 
+from . import environment
+
 
 def _lines(command):
     done = subprocess.run(command, capture_output=True, text=True)
@@ -119,3 +121,12 @@ class Snapshot:
                     self.values[kind].add(value)
                 raise AssertionError("left behind:\n  " + "\n  ".join(found))
             time.sleep(0.1)
+
+
+_NODES_OWN = re.compile(r"/network/(default-network|ipam|ipam/[^/]+|ipam/[^/]+/(lock|last_reserved_ip\.\d))$")
+
+
+def of_the_node_itself(kind, value):
+    """No pod's: another berthd process after a restart, and what the embedded network remembers between two pods
+    (which subnets it chose, and the address given out last), which docs/state.md names."""
+    return (kind == "process" and "/berthd --config" in value) or (kind == "file" and bool(_NODES_OWN.search(value)))

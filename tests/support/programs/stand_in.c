@@ -5,6 +5,7 @@
 //   nnp     says its effective user id (installed set-uid root)
 //   hold N  allocates N MiB and touches them
 //   udp-echo PORT
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,9 +25,10 @@ static void Down(int signal_number) {
 }
 
 static void Title(char** argv, const char* title) {
-  // The arguments lie one behind the other; the main function was started with room enough.
+  // The arguments, and behind them the environment, lie one behind the other (proc(5), cmdline).
   size_t room = strlen(argv[0]);
   for (int i = 1; argv[i] != NULL; ++i) room = (size_t)(argv[i] + strlen(argv[i]) - argv[0]);
+  for (int i = 0; environ[i] != NULL; ++i) room = (size_t)(environ[i] + strlen(environ[i]) - argv[0]);
   memset(argv[0], 0, room);
   strncpy(argv[0], title, room);
 }
