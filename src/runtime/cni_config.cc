@@ -35,6 +35,7 @@ CniConfigSource::Stamp CniConfigSource::StampOf(const std::string& path) {
 
 std::vector<CniConfigSource::Stamp> CniConfigSource::Stamps(const std::string& file) const {
   std::vector<Stamp> stamps;
+  stamps.reserve(dirs_.size() + 1);
   for (const std::string& dir : dirs_) stamps.push_back(StampOf(dir));
   stamps.push_back(StampOf(file));
   return stamps;

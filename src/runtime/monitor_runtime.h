@@ -93,7 +93,7 @@ class MonitorRuntime final : public Runtime {
                          const os::Fd& shm);
   SandboxHandle HandleOf(const std::string& sandbox_id, const os::DirFd& pod,
                          const monitor::HelloAnswer& hello) const;
-  void Adopt(const std::string& sandbox_id, std::shared_ptr<MonitorClient> client,
+  void Adopt(const std::string& sandbox_id, const std::shared_ptr<MonitorClient>& client,
              os::Process process);
   void ReportExit(const std::string& sandbox_id, const monitor::ContainerExited& event);
   void Lost(const std::string& sandbox_id);

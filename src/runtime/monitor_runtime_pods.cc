@@ -133,8 +133,8 @@ SandboxHandle MonitorRuntime::HandleOf(const std::string& sandbox_id, const os::
   return handle;
 }
 
-void MonitorRuntime::Adopt(const std::string& sandbox_id, std::shared_ptr<MonitorClient> client,
-                           os::Process process) {
+void MonitorRuntime::Adopt(const std::string& sandbox_id,
+                           const std::shared_ptr<MonitorClient>& client, os::Process process) {
   MonitorClient::Events events;
   events.exited = [this, sandbox_id](const monitor::ContainerExited& event) {
     ReportExit(sandbox_id, event);
