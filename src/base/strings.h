@@ -63,8 +63,7 @@ std::string ToValidUtf8(std::string_view text);
 // 64 lower-case hexadecimal characters of kernel randomness (getrandom(2)): the id of a pod or
 // container.
 Result<std::string> NewId();
-// The rule for every id that reaches us: ^[a-f0-9]{64}$ (SECURITY: ids are checked before they
-// touch the disk).
+// The rule for every id that reaches us: ^[a-f0-9]{64}$, checked before it touches the disk.
 bool IsValidId(std::string_view id);
 
 }  // namespace berth

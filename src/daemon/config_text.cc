@@ -97,7 +97,7 @@ std::string ConfigJson(const Config& config) {
   for (const auto& [name, handler] : copy.handlers) {
     out["runtime"]["handlers"][name] = {{"path", handler.path}, {"args", handler.args}};
   }
-  // critest reads this name to find a path for its idmap checks (FEATURES rule 34).
+  // critest reads this name to find a path for its idmap checks.
   out["stateDir"] = copy.state;
   return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

@@ -94,7 +94,7 @@ class Images {
   // Cancelled when `cancel` was asked and nobody else waits; Unavailable, Unauthenticated/PermissionDenied, NotFound,
   // DataLoss (wrong digest or corrupt layer) as the registry's answer was.
   virtual Result<std::string> Pull(const PullRequest& request) = 0;
-  // By id, id prefix, tag or digest (FEATURES rule 6). No value: there is no such image.
+  // By id, id prefix, tag or digest. No value: there is no such image.
   virtual Result<std::optional<FoundImage>> Find(const std::string& reference) = 0;
   virtual Result<std::vector<ImageInfo>> List() = 0;
   // All names of the image that `reference` names; not there: success. Layers no container needs go too.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tables of what a container gets when nothing is asked: capabilities, hidden paths, mounts,
-// rlimit names. Constant data behind functions; any thread. Reasons: SECURITY.md 5.2, 5.3 and
-// docs/decisions/0003.
+// rlimit names. Constant data behind functions; any thread. Reasons:
+// docs/decisions/0003-default-capabilities.md.
 #pragma once
 
 #include <string>

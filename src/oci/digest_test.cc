@@ -44,7 +44,7 @@ struct Bad {
   const char* fragment;
 };
 
-// SECURITY T11: a digest becomes a path component and a part of a URL.
+// A digest becomes a path component and a part of a URL.
 TEST(DigestTest, RefusesWhatIsNoDigest) {
   const Bad table[] = {
       {"", Code::kInvalidArgument, "no algorithm"},

@@ -65,8 +65,7 @@ TEST(ManifestTest, TypeMayBeMissingOnOneSideOrBoth) {
   EXPECT_EQ(std::get<Index>(*ParseDocument(IndexJson(), kOciIndexType)).manifests.size(), 1u);
 }
 
-// SECURITY T12 (CVE-2021-41190): the same bytes must not be one thing to us and another to somebody
-// else.
+// CVE-2021-41190: the same bytes must not be one thing to us and another to somebody else.
 TEST(ManifestTest, RefusesAmbiguousDocuments) {
   auto fails = [](const Json& json, std::string_view type, const char* fragment) {
     EXPECT_FAILS(ParseDocument(json, type), Code::kInvalidArgument, fragment);
@@ -173,7 +172,7 @@ TEST(ManifestTest, ErrorsNameTheField) {
   EXPECT_FAILS(ParseManifestOrIndex("[]", ""), Code::kInvalidArgument, "not an object");
 }
 
-// SECURITY T14: null, wrong types and removal at every place give an error or a document, never a
+// Null, wrong types and removal at every place give an error or a document, never a
 // crash.
 TEST(ManifestTest, SurvivesEveryReplacementOfEveryField) {
   Json full = IndexJson();

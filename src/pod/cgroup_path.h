@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a pod's and a container's control groups go, for the cgroupfs and the systemd driver. Pure;
-// any thread. Nothing is ever made outside the parent that the kubelet names (FEATURES 4, SECURITY
-// S22).
+// any thread. Nothing is ever made outside the parent that the kubelet names.
 #pragma once
 
 #include <string>

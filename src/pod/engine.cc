@@ -62,7 +62,7 @@ Result<> Engine::StopContainer(const Call& call, const std::string& id,
 Result<> Engine::RemoveContainer(const Call& call, const std::string& id) {
   return impl_->RemoveContainer(call, id);
 }
-// A client that gives up is not heard here: an exec's end is its own timeout (rule 29).
+// A client that gives up is not heard here: an exec's end is its own timeout.
 Result<runtime::ExecOutput> Engine::ExecSync(const Call&, const std::string& id,
                                              const std::vector<std::string>& command,
                                              std::chrono::nanoseconds timeout) {

@@ -89,7 +89,7 @@ class Engine {
                                        std::chrono::nanoseconds timeout);
   Result<> ReopenContainerLog(const std::string& id);
 
-  // JSON for `crictl inspect` and `inspectp` (FEATURES rule 34): key -> JSON text.
+  // JSON for `crictl inspect` and `inspectp`: key -> JSON text.
   Result<StringMap> PodSandboxInfo(const std::string& id);
   Result<StringMap> ContainerInfo(const std::string& id);
 

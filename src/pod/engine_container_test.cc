@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::seconds;
 
-TEST(EngineContainer, TheStatesAndTimesOfALife) {  // rules 19 and 21
+TEST(EngineContainer, TheStatesAndTimesOfALife) {
   World world;
   std::string pod = *world.Run();
   std::string id = *world.Create(pod);
@@ -22,7 +22,7 @@ TEST(EngineContainer, TheStatesAndTimesOfALife) {  // rules 19 and 21
   EXPECT_EQ(status.started_at, 0);
   EXPECT_EQ(status.finished_at, 0);
   EXPECT_GT(status.pid, 0);
-  EXPECT_EQ(status.image_id, kImageId);  // rule 7
+  EXPECT_EQ(status.image_id, kImageId);
   EXPECT_EQ(status.image.image, "docker.io/library/busybox:latest");
   EXPECT_EQ(status.image_ref, "docker.io/library/busybox@sha256:22");
   EXPECT_EQ(status.log_path, "/var/log/pods/web/app/0.log");
@@ -40,7 +40,7 @@ TEST(EngineContainer, TheStatesAndTimesOfALife) {  // rules 19 and 21
   ExpectError(world.engine->StartContainer({}, id).error(), Code::kFailedPrecondition, "exited");
 }
 
-TEST(EngineContainer, ReasonsOfAnEnd) {  // rules 19 and 20
+TEST(EngineContainer, ReasonsOfAnEnd) {
   struct {
     int code;
     bool oom;
@@ -75,7 +75,7 @@ TEST(EngineContainer, AMissingImageIsNotFoundAndAStopSignalThatIsNoneIsRefused) 
               "SIGNOPE");
 }
 
-TEST(EngineContainer, ARepeatJoinsAndANameIsHeldUntilRemoval) {  // rule 42
+TEST(EngineContainer, ARepeatJoinsAndANameIsHeldUntilRemoval) {
   World world;
   std::string pod = *world.Run();
   std::latch creating(1), go_on(1);
@@ -86,7 +86,7 @@ TEST(EngineContainer, ARepeatJoinsAndANameIsHeldUntilRemoval) {  // rule 42
   });
   auto first = std::async(std::launch::async, [&] { return world.Create(pod); });
   creating.wait();
-  EXPECT_TRUE(world.engine->ListContainers({}).empty());  // rule 4
+  EXPECT_TRUE(world.engine->ListContainers({}).empty());
   auto second = std::async(std::launch::async, [&] { return world.Create(pod); });
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   go_on.count_down();
@@ -102,7 +102,7 @@ TEST(EngineContainer, ARepeatJoinsAndANameIsHeldUntilRemoval) {  // rule 42
   EXPECT_NE(*world.Create(pod), *a);
 }
 
-TEST(EngineContainer, RemovingARunningOneKillsItFirst) {  // rule 17
+TEST(EngineContainer, RemovingARunningOneKillsItFirst) {
   World world;
   auto [pod, id] = world.Running();
   ASSERT_TRUE(world.engine->RemoveContainer({}, id));
@@ -112,7 +112,7 @@ TEST(EngineContainer, RemovingARunningOneKillsItFirst) {  // rule 17
   EXPECT_EQ(world.engine->GetContainerStatus(id).error().code(), Code::kNotFound);
 }
 
-TEST(EngineContainer, WhileItStartsItIsNeitherRemovedNorStartedAgainAndAStopWaits) {  // rule 17
+TEST(EngineContainer, WhileItStartsItIsNeitherRemovedNorStartedAgainAndAStopWaits) {
   World world;
   std::string id = *world.Create(*world.Run());
   std::latch starting(1), go_on(1);
@@ -144,7 +144,7 @@ TEST(EngineContainer, AnExitDuringTheStartComesAfterIt) {
     world.runtime.Exit(id, 7);
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   });
-  // The fake then refuses to start what has ended: the failure wins over the exit (rule 18).
+  // The fake then refuses to start what has ended: the failure wins over the exit.
   EXPECT_FALSE(world.engine->StartContainer({}, id));
   EXPECT_EQ(world.Status(id).exit_code, 128);
   EXPECT_EQ(world.Status(id).reason, "StartError");
@@ -161,7 +161,7 @@ TEST(EngineContainer, AnExitWhileTheDaemonWasDownIsFoundAtItsStart) {
   EXPECT_EQ(world.engine->PodSandboxStatus(pod)->state, SandboxState::kReady);
 }
 
-TEST(EngineContainer, ExecRunsTheContainersOwnProcessWithAnotherCommand) {  // rule 29
+TEST(EngineContainer, ExecRunsTheContainersOwnProcessWithAnotherCommand) {
   World world;
   auto [pod, id] = world.Running();
   std::string process;
@@ -186,11 +186,11 @@ TEST(EngineContainer, ExecRunsTheContainersOwnProcessWithAnotherCommand) {  // r
   ASSERT_TRUE(world.engine->StopContainer({}, id, seconds(0)));
   ExpectError(world.engine->ExecSync({}, id, {"ls"}, {}).error(), Code::kFailedPrecondition,
               "not running");
-  ExpectError(world.engine->ReopenContainerLog(id).error(), Code::kFailedPrecondition,  // rule 28
+  ExpectError(world.engine->ReopenContainerLog(id).error(), Code::kFailedPrecondition,
               "not running");
 }
 
-TEST(EngineContainer, ListsAndFilters) {  // rule 3
+TEST(EngineContainer, ListsAndFilters) {
   World world;
   std::string a_pod = *world.Run("a"), b_pod = *world.Run("b");
   std::string one = *world.Create(a_pod, "one"), two = *world.Create(b_pod, "two");

@@ -136,7 +136,7 @@ TEST(EngineFailure, StopAndRemoveFailingAtAnyStepCanBeRepeatedToTheEnd) {
   EXPECT_GE(n, 8) << "steps were counted";
 }
 
-// FEATURES 2: the daemon is killed at call n, nothing after it happens, and the next daemon puts
+// The daemon is killed at call n, nothing after it happens, and the next daemon puts
 // the node right.
 TEST(EngineFailure, DeathAtAnyStepOfRunPodSandboxIsUndoneByTheNextDaemon) {
   int n = 1;

@@ -58,7 +58,7 @@ struct ContainerObject {
   enum class Op { kNone, kCreating, kStarting, kRemoving };
   struct Stop {
     bool active = false;     // a worker drives it
-    bool signalled = false;  // the stop signal is sent once in a container's life (rule 14)
+    bool signalled = false;  // the stop signal is sent once in a container's life
     std::chrono::nanoseconds deadline{0};
     std::optional<Error> error;
   };

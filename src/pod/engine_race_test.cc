@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Many clients at once on the same pods and containers (SECURITY 2.7). What any single call answers is up to the order;
+// Many clients at once on the same pods and containers. What any single call answers is up to the order;
 // that nothing hangs, is made twice or is left over is not. Meant for the thread sanitizer too.
 #include <gtest/gtest.h>
 
@@ -69,7 +69,7 @@ TEST(EngineRace, ManyClientsLeaveNothingBehind) {
   world.ExpectNothingLeft();
 }
 
-// FEATURES 3, row 15: the containers of a pod are stopped in parallel while the pod itself is stopped and removed.
+// The containers of a pod are stopped in parallel while the pod itself is stopped and removed.
 TEST(EngineRace, StoppingAllContainersAndThePodAtOnce) {
   for (int round = 0; round < 10; ++round) {
     World world;

@@ -19,13 +19,13 @@ TEST(EngineSandbox, ARunningPodIsReadyWithItsAddress) {
   ASSERT_TRUE(status);
   EXPECT_EQ(status->state, SandboxState::kReady);
   EXPECT_EQ(status->metadata.name, "web");
-  EXPECT_GT(status->created_at, 0);  // rule 21
+  EXPECT_GT(status->created_at, 0);
   EXPECT_FALSE(status->ip.empty());
   EXPECT_EQ(world.host.Cgroups(), std::set<std::string>{"/berth/" + id});
   EXPECT_EQ(world.records.Sandboxes().at(id).phase, SandboxPhase::kReady);
 }
 
-TEST(EngineSandbox, WithTheHostsNetworkThereIsNoNamespaceNoCniAndNoAddress) {  // rule 25
+TEST(EngineSandbox, WithTheHostsNetworkThereIsNoNamespaceNoCniAndNoAddress) {
   World world;
   SandboxConfig config = MinimalSandboxConfig();
   config.security.namespaces.network = NamespaceMode::kNode;
@@ -44,7 +44,7 @@ TEST(EngineSandbox, AnUnknownHandlerIsRefusedBeforeAnythingIsMade) {
   world.ExpectNothingLeft();
 }
 
-TEST(EngineSandbox, UnknownAndEmptyIds) {  // rules 1 and 2
+TEST(EngineSandbox, UnknownAndEmptyIds) {
   World world;
   std::string unknown = TestId("f");
   EXPECT_TRUE(world.engine->StopPodSandbox({}, unknown));
@@ -73,7 +73,7 @@ TEST(EngineSandbox, ARepeatInFlightJoinsAndGetsTheSameId) {
   });
   auto first = std::async(std::launch::async, [&] { return world.Run(); });
   attaching.wait();
-  EXPECT_TRUE(world.engine->ListPodSandbox({}).empty());  // rule 4
+  EXPECT_TRUE(world.engine->ListPodSandbox({}).empty());
   auto second = std::async(std::launch::async, [&] { return world.Run(); });
   SandboxConfig other = MinimalSandboxConfig();
   other.hostname = "other";
@@ -140,7 +140,7 @@ TEST(EngineSandbox, StopIsIdempotentAndKeepsWhatTheKubeletStillReads) {
   world.ExpectNothingLeft();
 }
 
-TEST(EngineSandbox, ListsFilterByPrefixStateAndLabels) {  // rule 3
+TEST(EngineSandbox, ListsFilterByPrefixStateAndLabels) {
   World world;
   SandboxConfig labelled = MinimalSandboxConfig("a");
   labelled.labels = {{"app", "x"}, {"tier", "y"}};
@@ -162,7 +162,7 @@ TEST(EngineSandbox, ListsFilterByPrefixStateAndLabels) {  // rule 3
   EXPECT_TRUE(world.engine->PodSandboxStatus(a.substr(0, 13)));
 }
 
-TEST(EngineSandbox, EventsTellTheWholeLifeInOrder) {  // rule 36
+TEST(EngineSandbox, EventsTellTheWholeLifeInOrder) {
   World world;
   auto [pod, container] = world.Running();
   ASSERT_TRUE(world.engine->RemovePodSandbox({}, pod));
@@ -200,7 +200,7 @@ TEST(EngineSandbox, APodWhoseMonitorDiesIsNotReadyAndItsContainersUnknownUntilSt
   world.ExpectNothingLeft();
 }
 
-TEST(EngineSandbox, ARebootLeavesNotReadyPodsExitedContainersAndFreedAddresses) {  // FEATURES 2
+TEST(EngineSandbox, ARebootLeavesNotReadyPodsExitedContainersAndFreedAddresses) {
   World world;
   auto [pod, container] = world.Running();
   world.engine.reset();
@@ -228,7 +228,7 @@ TEST(EngineSandbox, RecordsThatCannotBeReadAreShownAndCanBeRemoved) {
   EXPECT_EQ(world.engine->PodSandboxStatus(pod)->state, SandboxState::kNotReady);
   ContainerStatus status = world.Status(container);
   EXPECT_EQ(status.state, ContainerState::kUnknown);
-  EXPECT_FALSE(status.image_ref.empty());  // rule 8
+  EXPECT_FALSE(status.image_ref.empty());
   EXPECT_EQ(status.sandbox_id, pod);
   ASSERT_TRUE(world.engine->StopPodSandbox({}, pod));
   ASSERT_TRUE(world.engine->RemovePodSandbox({}, pod));
@@ -237,7 +237,7 @@ TEST(EngineSandbox, RecordsThatCannotBeReadAreShownAndCanBeRemoved) {
   EXPECT_TRUE(world.records.Empty());
 }
 
-TEST(EngineSandbox, InfoIsJsonWithTheConfigAndTheCniResult) {  // rule 34
+TEST(EngineSandbox, InfoIsJsonWithTheConfigAndTheCniResult) {
   World world;
   auto [pod, container] = world.Running();
   std::string info = (*world.engine->PodSandboxInfo(pod))["info"];

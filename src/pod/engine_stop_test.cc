@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stopping containers over fakes, with a clock that the test moves (rules 14 and 15).
+// Stopping containers over fakes, with a clock that the test moves.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::seconds;
 
-TEST(EngineStop, TheStopSignalIsTheRequestsElseTheImagesElseTerm) {  // rule 14
+TEST(EngineStop, TheStopSignalIsTheRequestsElseTheImagesElseTerm) {
   World world;
   std::string pod = *world.Run();
   image::FoundImage quits;
@@ -35,7 +35,7 @@ TEST(EngineStop, TheStopSignalIsTheRequestsElseTheImagesElseTerm) {  // rule 14
   EXPECT_EQ(signal_sent("c", "quits", SIGUSR1), SIGUSR1);
 }
 
-TEST(EngineStop, TimeoutZeroKillsWithoutASignalBefore) {  // rule 14
+TEST(EngineStop, TimeoutZeroKillsWithoutASignalBefore) {
   World world;
   auto [pod, id] = world.Running();
   ASSERT_TRUE(world.engine->StopContainer({}, id, seconds(0)));
@@ -57,7 +57,7 @@ TEST(EngineStop, AfterTheGraceItIsKilled) {
   EXPECT_EQ(world.Status(id).exit_code, 137);
 }
 
-TEST(EngineStop, ALaterShorterStopShortensAndNeverLengthens) {  // rules 14 and 15
+TEST(EngineStop, ALaterShorterStopShortensAndNeverLengthens) {
   World world;
   auto [pod, id] = world.Running();
   world.runtime.IgnoreSignal(id, SIGTERM);
@@ -78,7 +78,7 @@ TEST(EngineStop, ALaterShorterStopShortensAndNeverLengthens) {  // rules 14 and 
   EXPECT_EQ(world.runtime.CountCalls("Signal"), 1u);
 }
 
-TEST(EngineStop, AClientThatGivesUpDoesNotEndTheStop) {  // rule 14
+TEST(EngineStop, AClientThatGivesUpDoesNotEndTheStop) {
   World world;
   auto [pod, id] = world.Running();
   world.runtime.IgnoreSignal(id, SIGTERM);
@@ -108,7 +108,7 @@ TEST(EngineStop, ADeadlineOfTheClientIsDeadlineExceeded) {
   EXPECT_EQ(stop.get().error().code(), Code::kDeadlineExceeded);
 }
 
-TEST(EngineStop, ALongGraceDoesNotHoldUpStoppingThePod) {  // rule 15
+TEST(EngineStop, ALongGraceDoesNotHoldUpStoppingThePod) {
   World world;
   auto [pod, id] = world.Running();
   world.runtime.IgnoreSignal(id, SIGTERM);

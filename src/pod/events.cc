@@ -91,8 +91,8 @@ void Engine::Impl::OnExited(const runtime::ContainerExited& event) {
   container->state.NotifyAll();
   PersistOrLog(*container);
   Emit(LifecycleEvent::Type::kStopped, container->sandbox_id, container->id);
-  // Without a PID namespace of its own the container's other processes outlive its init (rules 14
-  // and 16). Not on this thread: a monitor that hangs must not hold up the events of other pods.
+  // Without a PID namespace of its own the container's other processes outlive its init. Not on this
+  // thread: a monitor that hangs must not hold up the events of other pods.
   if (!kill_rest) return;
   Result<> begun = workers.Start([this, container] {
     Result<> killed = d.runtime.KillAll(container->sandbox_id, container->id);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ExecSync: the process of the container's own stored spec, with another command and no terminal
-// (rules 2 and 29).
+// ExecSync: the process of the container's own stored spec, with another command and no terminal.
 #include "base/strings.h"
 #include "oci/build_spec.h"
 #include "oci/spec_json.h"

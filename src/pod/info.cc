@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What `crictl inspect` and `inspectp` show below "info" (rule 34).
+// What `crictl inspect` and `inspectp` show below "info".
 #include <nlohmann/json.hpp>
 
 #include "pod/engine_impl.h"

@@ -48,10 +48,10 @@ struct ContainerInputs {
 
 Result<oci::ContainerPlan> PlanContainer(const ContainerInputs& in);
 
-// What to ask the image about the user (SECURITY U11 has been checked by ValidateContainerConfig).
+// What to ask the image about the user (ValidateContainerConfig has checked the request).
 image::UserQuery MakeUserQuery(const ContainerConfig& config, const image::FoundImage& image);
 
-// The signal in force: CRI's, else the image's, else SIGTERM (rule 14).
+// The signal in force: CRI's, else the image's, else SIGTERM.
 Result<int> StopSignalOf(const ContainerConfig& config, const image::FoundImage& image);
 
 // Exactly the keys that are allowed for the handler; the container's win over the pod's

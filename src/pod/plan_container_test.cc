@@ -161,7 +161,7 @@ TEST(PlanContainer, WhatMayNotBeAskedIsRefused) {
       {[](C& c) { c.security.run_as_user = -1; }, Code::kInvalidArgument, "run_as_user"},
       {[](C& c) { c.cdi_devices = {"v/c=d"}; }, Code::kUnimplemented, "CDI"},
       {[=](C& c) { c.mounts = {image_volume}; }, Code::kUnimplemented, "image volumes"},
-      {[=](C& c) { c.mounts = {rro}; }, Code::kInvalidArgument, "recursive_read_only"},  // rule 37
+      {[=](C& c) { c.mounts = {rro}; }, Code::kInvalidArgument, "recursive_read_only"},
       {[](C& c) { c.devices = {{"", "/dev/x", "rwx"}}; }, Code::kInvalidArgument, "permissions"},
       {[](C& c) { c.security.seccomp = SecurityProfile{T::kLocalhost, ""}; },
        Code::kInvalidArgument, "localhost_ref"},  // S17

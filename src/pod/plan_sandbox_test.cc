@@ -152,7 +152,7 @@ TEST(Sysctls, WhatWouldReachTheHostIsRefused) {  // S7, S8
   }
 }
 
-TEST(CgroupPath, Forms) {  // FEATURES 4
+TEST(CgroupPath, Forms) {
   EXPECT_EQ(PlanPodCgroup("/kubepods/burstable/p1", "/berth", kPod, false)->path,
             "/kubepods/burstable/p1");
   EXPECT_FALSE(PlanPodCgroup("/kubepods/burstable/p1", "/berth", kPod, false)->owned);

@@ -66,8 +66,7 @@ Result<oci::PlanSeccomp> PlanSeccompProfile(const SecurityContext& security,
                                             std::string localhost_profile) {
   using Kind = oci::PlanSeccomp::Kind;
   oci::PlanSeccomp plan;
-  // Nothing said means unconfined; the kubelet's --seccomp-default says RuntimeDefault
-  // (SECURITY 5.1).
+  // Nothing said means unconfined; the kubelet's --seccomp-default says RuntimeDefault.
   if (!security.seccomp || security.privileged) return plan;
   if (security.seccomp->type == Type::kUnconfined) return plan;
   if (!facts.has_seccomp) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What of a request's security context depends on the kernel: SELinux labels, AppArmor and seccomp
-// profiles. Pure functions; any thread. What the node cannot enforce is an error, never left out
-// (SECURITY 0, "silent weakening").
+// profiles. Pure functions; any thread. What the node cannot enforce is an error, never left out.
 #pragma once
 
 #include <string>

@@ -67,7 +67,7 @@ Action KeepSandbox(const Found& found, const Index& index, SandboxRecord record)
     bool same_boot = record.boot_id == found.boot_id;
     if (!alive || !network || !same_boot) {
       record.phase = SandboxPhase::kNotReady;
-      if (!same_boot || !network) record.ips.clear();  // rule 25
+      if (!same_boot || !network) record.ips.clear();
       action.changed = true;
     } else if (pod->second->handle) {
       record.handle = pod->second->handle;

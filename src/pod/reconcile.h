@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reconcile: from what is remembered and what is there after a start to what is to be done. Pure,
 // and the only recovery path: a crash at any step, a reboot and an ordinary restart all come
-// through here (FEATURES 2, SECURITY 2.2).
+// through here.
 #pragma once
 
 #include <string>

@@ -99,7 +99,7 @@ Result<> Engine::Impl::ApplyUndo(const Action& action) {
   return undone;
 }
 
-// Names stay reserved over a restart (rule 42).
+// Names stay reserved over a restart.
 void Engine::Impl::Keep(SandboxRecord record) {
   auto locked = table.Lock();
   if (record.loaded) locked->sandbox_names.emplace(NameKey(record.config.metadata), record.id);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// RemoveContainer: what runs is killed first (rule 17); the log file is the kubelet's and stays.
+// RemoveContainer: what runs is killed first; the log file is the kubelet's and stays.
 #include "base/strings.h"
 #include "pod/engine_impl.h"
 
@@ -11,7 +11,7 @@ using Op = ContainerObject::Op;
 
 Result<> Engine::Impl::RemoveContainer(const Call& call, const std::string& id) {
   ContainerPtr container = TRY(FindContainer(id), "remove container");
-  if (!container) return Ok();  // rule 1
+  if (!container) return Ok();
   return TRY(RemoveFound(call, container), StrCat("remove container ", container->id)), Ok();
 }
 

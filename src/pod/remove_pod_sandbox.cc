@@ -8,7 +8,7 @@ namespace berth::pod {
 
 Result<> Engine::Impl::RemovePodSandbox(const Call& call, const std::string& id) {
   SandboxPtr sandbox = TRY(FindSandbox(id), "remove pod sandbox");
-  if (!sandbox) return Ok();  // rule 1
+  if (!sandbox) return Ok();
   if (!TRY(Claim(call, *sandbox), StrCat("remove pod sandbox ", sandbox->id))) return Ok();
   Result<> removed = RemoveClaimed(call, sandbox);
   if (!removed) {

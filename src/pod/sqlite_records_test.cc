@@ -45,7 +45,7 @@ TEST_F(SqliteRecordsFile, WhatWasPutIsThereAfterAReopen) {
   EXPECT_EQ((*records)->LoadContainers()->front().spec_json, FullContainerRecord().spec_json);
 }
 
-// FEATURES 2: an object that cannot be read is reported, never dropped.
+// An object that cannot be read is reported, never dropped.
 TEST_F(SqliteRecordsFile, ARowThatCannotBeReadIsLoadedAsUnreadable) {
   {
     auto records = SqliteRecords::Open(path_);

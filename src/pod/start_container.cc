@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// StartContainer: only from CREATED and only in a READY pod (rule 18).
+// StartContainer: only from CREATED and only in a READY pod.
 #include "base/log.h"
 #include "base/strings.h"
 #include "pod/engine_impl.h"
@@ -57,7 +57,7 @@ Result<> Engine::Impl::ClaimStart(ContainerObject& container) {
   return Ok();
 }
 
-// A failed start ends as EXITED, 128, StartError (rules 18 and 19), also when its process has been
+// A failed start ends as EXITED, 128, StartError, also when its process has been
 // seen to end.
 void Engine::Impl::FinishStart(ContainerObject& container, int64_t started_at,
                                const Result<>& outcome) {

@@ -50,7 +50,7 @@ SandboxStatus StatusOf(const SandboxRecord& record) {
   // none.
   status.created_at = std::max<int64_t>(record.created_at, 1);
   // With the host's network there is no address of the pod's own; after a stop it belongs to
-  // another (rule 25).
+  // another.
   if (!UsesHostNetwork(record.config) && !record.stopped && !record.ips.empty()) {
     status.ip = record.ips.front();
     status.additional_ips.assign(record.ips.begin() + 1, record.ips.end());
@@ -89,7 +89,7 @@ ContainerStatus StatusOf(const ContainerRecord& record) {
       status.state == ContainerState::kCreated || status.state == ContainerState::kRunning;
   status.pid = has_process ? record.pid : 0;
   if (!record.loaded) {
-    // Empty names make the kubelet refuse the whole status (rule 8).
+    // Empty names make the kubelet refuse the whole status.
     status.image.image = status.image_ref = status.image_id = "unknown";
     status.reason = "Unknown";
     status.message = "the stored record of this container cannot be read";

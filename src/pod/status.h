@@ -14,7 +14,7 @@ namespace berth::pod {
 SandboxStatus StatusOf(const SandboxRecord& record);
 ContainerStatus StatusOf(const ContainerRecord& record);
 
-// Every part must hold (rule 3). The id is looked up by the caller: only it knows whether a prefix
+// Every part must hold. The id is looked up by the caller: only it knows whether a prefix
 // is unique.
 bool Matches(const SandboxFilter& filter, const SandboxStatus& status);
 bool Matches(const ContainerFilter& filter, const ContainerStatus& status);
@@ -23,12 +23,12 @@ inline bool UsesHostNetwork(const SandboxConfig& config) {
   return config.security.namespaces.network == NamespaceMode::kNode;
 }
 
-// Marks the record as exited: code, time and reason (rules 19 to 21).
+// Marks the record as exited: code, time and reason.
 void ApplyExit(ContainerRecord& record, const runtime::ExitRecord& exit, int64_t now);
 // Exited without anybody knowing how: 255, Unknown.
 void ApplyUnknownExit(ContainerRecord& record, int64_t now, std::string message);
 
-// The name that keeps a retry from making a second one (rule 42).
+// The name that keeps a retry from making a second one.
 std::string NameKey(const PodMetadata& metadata);
 std::string NameKey(std::string_view sandbox_id, const ContainerMetadata& metadata);
 

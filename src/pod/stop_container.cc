@@ -29,7 +29,7 @@ bool InBetween(Op op) { return op == Op::kCreating || op == Op::kStarting; }
 
 Result<> Engine::Impl::StopContainer(const Call& call, const std::string& id, seconds grace) {
   ContainerPtr container = TRY(FindContainer(id), "stop container");
-  if (!container) return Ok();  // rule 1
+  if (!container) return Ok();
   const std::string who = StrCat("stop container ", container->id);
   TRY(BeginStop(container, grace), who);
   return TRY(AwaitStop(call, *container), who), Ok();

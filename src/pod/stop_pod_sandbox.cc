@@ -10,7 +10,7 @@ namespace berth::pod {
 
 Result<> Engine::Impl::StopPodSandbox(const Call& call, const std::string& id) {
   SandboxPtr sandbox = TRY(FindSandbox(id), "stop pod sandbox");
-  if (!sandbox) return Ok();  // rule 1
+  if (!sandbox) return Ok();
   if (!TRY(Claim(call, *sandbox), StrCat("stop pod sandbox ", sandbox->id))) return Ok();
   Result<> stopped = StopClaimed(call, *sandbox);
   Unclaim(*sandbox);

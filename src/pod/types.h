@@ -82,7 +82,7 @@ struct SecurityContext {  // LinuxSandboxSecurityContext and LinuxContainerSecur
   bool readonly_rootfs = false;
   bool privileged = false;
   bool no_new_privs = false;               // containers only
-  std::optional<SecurityProfile> seccomp;  // unset: unconfined (SECURITY 5.1)
+  std::optional<SecurityProfile> seccomp;  // unset: unconfined
   std::optional<SecurityProfile> apparmor;
   Capabilities capabilities;  // containers only
   std::vector<std::string> masked_paths, readonly_paths;
@@ -163,7 +163,7 @@ struct ContainerStatus {
   ContainerState state = ContainerState::kUnknown;
   int64_t created_at = 0, started_at = 0, finished_at = 0;
   int32_t exit_code = 0;
-  ImageSpec image;        // a name a person knows, never empty (rule 8)
+  ImageSpec image;        // a name a person knows, never empty
   std::string image_ref;  // repo digest, kept after the image is gone
   std::string image_id;
   std::string reason, message;

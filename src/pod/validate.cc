@@ -19,7 +19,7 @@ bool HasControl(std::string_view text) {
 }
 
 Result<> ValidateMetadata(const PodMetadata& metadata) {
-  // The kubelet refuses a status without any of these (rule 25), so a pod must not start without.
+  // The kubelet refuses a status without any of these, so a pod must not start without.
   if (metadata.name.empty()) return Invalid("sandbox metadata: name is empty");
   if (metadata.ns.empty()) return Invalid("sandbox metadata: namespace is empty");
   if (metadata.uid.empty()) return Invalid("sandbox metadata: uid is empty");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The checks on what a client sends that need nothing but the message itself. Pure functions; any
-// thread. Errors: InvalidArgument or Unimplemented naming the field (FEATURES 1B, SECURITY U11, S7,
-// S8, S17, S22).
+// thread. Errors: InvalidArgument or Unimplemented naming the field.
 #pragma once
 
 #include <map>

@@ -62,7 +62,6 @@ TEST(ConvertTest, UnknownEnumNumbersAreRefused) {
             std::string::npos);
 }
 
-// FEATURES rule 12.
 TEST(ConvertTest, AnImagesUserIsANumberOrAName) {
   auto convert = [](const std::string& user) {
     image::ImageInfo info;

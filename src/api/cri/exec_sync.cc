@@ -4,7 +4,7 @@
 
 namespace berth::api {
 
-// A command's exit code is an answer, not an error; only the time-out is (FEATURES rule 29).
+// A command's exit code is an answer, not an error; only the time-out is.
 BERTH_CRI_HANDLER(ExecSync) {
   if (request.timeout() < 0) {
     return Error(Code::kInvalidArgument,

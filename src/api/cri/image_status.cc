@@ -5,7 +5,7 @@
 
 namespace berth::api {
 
-// An image that is not there is an answer without an image, not an error (FEATURES rule 5).
+// An image that is not there is an answer without an image, not an error.
 BERTH_CRI_HANDLER(ImageStatus) {
   (void)call;
   if (request.image().image().empty()) {

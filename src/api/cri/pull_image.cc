@@ -27,7 +27,7 @@ BERTH_CRI_HANDLER(PullImage) {
   pull.runtime_handler = request.image().runtime_handler();
   if (request.has_auth()) pull.credentials = FromProto(request.auth());
   pull.cancel = call.cancelled;
-  // The image's id, the same everywhere since CRI 1.36 (FEATURES rule 7).
+  // The image's id, the same everywhere since CRI 1.36.
   Result<std::string> id = services.images.Pull(pull);
   if (!id) return KubeletWordFirst(std::move(id.error()));
   response->set_image_ref(*id);

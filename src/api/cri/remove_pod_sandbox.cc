@@ -3,7 +3,7 @@
 
 namespace berth::api {
 
-// Idempotent: an id that is not there is success (FEATURES rule 1).
+// Idempotent: an id that is not there is success.
 BERTH_CRI_HANDLER(RemovePodSandbox) {
   (void)response;
   return services.engine.RemovePodSandbox(call, request.pod_sandbox_id());

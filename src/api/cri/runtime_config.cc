@@ -3,7 +3,7 @@
 
 namespace berth::api {
 
-// Static for the kubelet's life (FEATURES rule 35).
+// Static for the kubelet's life.
 BERTH_CRI_HANDLER(RuntimeConfig) {
   (void)call, (void)request;
   response->mutable_linux()->set_cgroup_driver(services.systemd_cgroup ? v1::SYSTEMD

@@ -77,7 +77,6 @@ TEST_F(ServerTest, VersionHasAllFourFields) {
   EXPECT_EQ(version.runtime_api_version(), "v1");
 }
 
-// FEATURES rule 33.
 TEST_F(ServerTest, StatusHasBothConditionsAndTheDefaultHandlerTwice) {
   v1::StatusRequest request;
   request.set_verbose(true);
@@ -145,7 +144,6 @@ TEST_F(ServerTest, FiltersAreAnded) {
   EXPECT_EQ(none.items_size(), 0);
 }
 
-// FEATURES rules 1 and 2.
 TEST_F(ServerTest, UnknownIdsAreSuccessForStopAndRemoveAndNotFoundForStatus) {
   const std::string id = pod::TestId("ab");
   v1::StopContainerRequest stop;
@@ -201,7 +199,6 @@ TEST_F(ServerTest, CallsOfLaterIssuesAnswerUnimplemented) {
       grpc::StatusCode::UNIMPLEMENTED);
 }
 
-// FEATURES rule 5.
 TEST_F(ServerTest, AnImageThatIsNotThereIsAnAnswerWithoutAnImage) {
   v1::ImageStatusRequest request;
   request.mutable_image()->set_image("docker.io/library/nosuch:1");
@@ -222,7 +219,7 @@ TEST_F(ServerTest, PullOfAnUnknownImageIsNotFound) {
                "nosuch");
 }
 
-// The kubelet looks at how the message begins (FEATURES rule 13).
+// The kubelet looks at how the message begins.
 TEST_F(ServerTest, ARegistryThatIsDownIsTheFirstWordOfTheMessage) {
   world_.images.SetHook([](std::string_view call, std::string_view) -> Result<> {
     if (call != "Pull") return Ok();

@@ -19,7 +19,7 @@ struct Services {
   runtime::Network& network;
   const Clock& clock;
   bool systemd_cgroup = false;
-  std::string config_json;  // for `crictl info`; critest reads stateDir from it (FEATURES rule 34)
+  std::string config_json;  // for `crictl info`; critest reads stateDir from it
 };
 
 }  // namespace berth::api

@@ -24,7 +24,7 @@ void AddHandler(const std::string& name, v1::StatusResponse* response) {
 }
 }  // namespace
 
-// FEATURES rule 33: both condition types exactly, handlers with unique names, the default also as
+// Both condition types exactly, handlers with unique names, the default also as
 // "".
 BERTH_CRI_HANDLER(Status) {
   (void)call;

@@ -5,7 +5,7 @@
 
 namespace berth::api {
 
-// Idempotent: an id that is not there is success (FEATURES rule 1).
+// Idempotent: an id that is not there is success.
 BERTH_CRI_HANDLER(StopContainer) {
   (void)response;
   // A negative grace is no grace; a century is longer than any pod lives and keeps the arithmetic
