@@ -45,13 +45,6 @@ def test_unknown_handler(node):
 
 
 @test
-def test_pod_without_a_uid(node):
-    config = node.pod_config()
-    del config["metadata"]["uid"]
-    node.refused("runp", node.file(config), code="InvalidArgument", parts="uid is empty")
-
-
-@test
 def test_pod_without_metadata(node):
     config = node.pod_config()
     del config["metadata"]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images: every form a registry or an archive serves, and what is told about them."""
 import contextlib
+import subprocess
 
 from support.suite import contains, equal, test
 
@@ -154,3 +155,14 @@ def test_imagefsinfo_names_the_file_system(node):
     info = node.json("imagefsinfo")["status"]["imageFilesystems"][0]
     assert str(node.root) in info["fsId"]["mountpoint"], info
     assert int(info["usedBytes"]["value"]) > 1_000_000, info
+
+
+@test
+def test_one_image_pulled_by_many_at_once(node):
+    reference = f"{HTTP}/test/zstd:1"
+    pulls = [subprocess.Popen(node.command("pull", reference), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+             for _ in range(6)]
+    outputs = [(pull.communicate(timeout=50)[0], pull.returncode) for pull in pulls]
+    assert all(code == 0 for _, code in outputs), outputs
+    equal(len([i for i in image_list(node) if reference in i["repoTags"]]), 1, "images")
+    node.crictl("rmi", reference)

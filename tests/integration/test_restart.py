@@ -151,3 +151,19 @@ def test_monitor_is_small(node):
         text = open(f"/proc/{monitor}/smaps_rollup").read()
         pss = int(re.search(r"^Pss:\s*(\d+)", text, re.M).group(1))
         assert pss < 1000, f"{pss} kB"  # one pod pays for the pages that many would share; the benchmark measures 50
+
+
+@test
+def test_pods_run_where_the_root_mount_is_private(node):
+    node.stop_daemon()
+    node.start(prefix=["unshare", "-m", "--propagation", "private"])
+    volume = node.work / "private-volume"
+    volume.mkdir()
+    (volume / "file").write_text("seen\n")
+    with node.pod() as pod:
+        container = pod.run(mounts=[{"container_path": "/vol", "host_path": str(volume)}])
+        equal(container.sh("cat /vol/file").strip(), "seen", "volume")
+        equal(pod.run(["true"], name="second").wait_exit()["exitCode"], 0, "exit code")
+    shutil.rmtree(volume)
+    node.stop_daemon()
+    node.start()

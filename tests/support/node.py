@@ -61,9 +61,9 @@ class Node:
             lines += [f"{key} = {json.dumps(value)}" for key, value in entries.items()]
         self.config.write_text("\n".join(lines) + "\n" + fragment)
 
-    def start(self, wait=True):
+    def start(self, wait=True, prefix=()):
         with open(self.log, "ab") as log:
-            self.daemon = subprocess.Popen([tools.berth_binary("berthd"), "--config", self.config], stdin=subprocess.DEVNULL,
+            self.daemon = subprocess.Popen([*prefix, tools.berth_binary("berthd"), "--config", self.config], stdin=subprocess.DEVNULL,
                                            stdout=log, stderr=log, start_new_session=True)
         if wait:
             self.wait_ready()
