@@ -56,8 +56,8 @@ std::string ToLower(std::string_view text);
 // "...".
 std::string Quote(std::string_view text, size_t limit = 256);
 
-// The text with every byte that is not part of valid UTF-8 replaced by '?': protobuf's string fields and gRPC's messages
-// must be valid, and what programs print need not be.
+// The text with every byte that is not part of valid UTF-8 replaced by '?': protobuf's string
+// fields and gRPC's messages must be valid, and what programs print need not be.
 std::string ToValidUtf8(std::string_view text);
 
 // 64 lower-case hexadecimal characters of kernel randomness (getrandom(2)): the id of a pod or

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The store with a registry in memory and the real berth-unpack: needs root, for mounts and the unpacker's sandbox.
+// The store with a registry in memory and the real berth-unpack: needs root, for mounts and the
+// unpacker's sandbox.
 #include "image/image_store.h"
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a reference to a mountable rootfs: pull, list, remove, root file systems, users. Implemented by ImageStore and
-// FakeImages (testing/). Owned by the daemon; calls block; any thread.
+// From a reference to a mountable rootfs: pull, list, remove, root file systems, users. Implemented
+// by ImageStore and FakeImages (testing/). Owned by the daemon; calls block; any thread.
 #pragma once
 
 #include <cstdint>
@@ -90,9 +90,10 @@ class Images {
  public:
   virtual ~Images() = default;
 
-  // Contacts the registry each time. Joins a pull of the same image by the same credentials. Returns the image id.
-  // Cancelled when `cancel` was asked and nobody else waits; Unavailable, Unauthenticated/PermissionDenied, NotFound,
-  // DataLoss (wrong digest or corrupt layer) as the registry's answer was.
+  // Contacts the registry each time. Joins a pull of the same image by the same credentials.
+  // Returns the image id. Cancelled when `cancel` was asked and nobody else waits; Unavailable,
+  // Unauthenticated/PermissionDenied, NotFound, DataLoss (wrong digest or corrupt layer) as the
+  // registry's answer was.
   virtual Result<std::string> Pull(const PullRequest& request) = 0;
   // By id, id prefix, tag or digest. No value: there is no such image.
   virtual Result<std::optional<FoundImage>> Find(const std::string& reference) = 0;
@@ -100,14 +101,16 @@ class Images {
   // All names of the image that `reference` names; not there: success. Layers no container needs go too.
   virtual Result<> Remove(const std::string& reference) = 0;
   virtual Result<Usage> FsInfo() = 0;
-  // Loads an OCI layout (a directory's fd), an OCI archive or a docker archive (a regular file's fd); `name` overrides the
-  // names in it. Returns image ids.
+  // Loads an OCI layout (a directory's fd), an OCI archive or a docker archive (a regular file's
+  // fd); `name` overrides the names in it. Returns image ids.
   virtual Result<std::vector<std::string>> Import(os::Fd source, const std::string& name) = 0;
 
-  // The user, as the image defines it (cached per image). NotFound for an unknown name, InvalidArgument out of range.
+  // The user, as the image defines it (cached per image). NotFound for an unknown name,
+  // InvalidArgument out of range.
   virtual Result<ResolvedUser> ResolveUser(const std::string& image_id, const UserQuery& query) = 0;
-  // A writable root file system for a container: upper and work directories made below the store, overlay detached.
-  // Calling it again for the same container reassembles the same one. Its undo is RemoveRootfs.
+  // A writable root file system for a container: upper and work directories made below the store,
+  // overlay detached. Calling it again for the same container reassembles the same one. Its undo is
+  // RemoveRootfs.
   virtual Result<Rootfs> PrepareRootfs(const std::string& container_id,
                                        const std::string& image_id) = 0;
   virtual Result<> RemoveRootfs(const std::string& container_id) = 0;  // not there: success

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opens the files of an OCI layout for a berth-fetch that may not open any itself: the daemon's side of LayoutFiles.
-// Owned by the session; has a thread of its own, which ends with it. Nothing is read here.
+// Opens the files of an OCI layout for a berth-fetch that may not open any itself: the daemon's
+// side of LayoutFiles. Owned by the session; has a thread of its own, which ends with it. Nothing
+// is read here.
 #pragma once
 
 #include <memory>

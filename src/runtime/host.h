@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the planner must know of the node and may not look up itself: devices, mount sources, profiles, capabilities.
-// Implemented by LinuxHost and FakeHost (testing/). Owned by the daemon; any thread.
+// What the planner must know of the node and may not look up itself: devices, mount sources,
+// profiles, capabilities. Implemented by LinuxHost and FakeHost (testing/). Owned by the daemon;
+// any thread.
 #pragma once
 
 #include <sys/types.h>
@@ -38,9 +39,11 @@ class Host {
  public:
   virtual ~Host() = default;
   virtual const HostFacts& Facts() const = 0;
-  // The real path of a mount's source, symlinks resolved; a missing one is made as a directory (0755), as peers do.
+  // The real path of a mount's source, symlinks resolved; a missing one is made as a directory
+  // (0755), as peers do.
   virtual Result<std::string> ResolveMountSource(const std::string& host_path) = 0;
-  // "private", "shared", "slave" of the mount that holds the path: rshared needs shared, rslave shared or slave.
+  // "private", "shared", "slave" of the mount that holds the path: rshared needs shared, rslave
+  // shared or slave.
   virtual Result<std::string> MountPropagation(const std::string& host_path) = 0;
   // One device, or every device below a directory. NotFound naming the path.
   virtual Result<std::vector<HostDevice>> Devices(const std::string& host_path) = 0;

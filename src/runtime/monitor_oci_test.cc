@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// MonitorRuntime with the OCI runtimes of this machine, crun and runc: needs root, busybox and a mount namespace of its
-// own, which each test makes. Skipped where one of them is missing.
+// MonitorRuntime with the OCI runtimes of this machine, crun and runc: needs root, busybox and a
+// mount namespace of its own, which each test makes. Skipped where one of them is missing.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>

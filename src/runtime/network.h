@@ -41,21 +41,23 @@ class Network {
  public:
   virtual ~Network() = default;
 
-  // OK when a pod could be attached now (a configuration is loaded and its plugins' STATUS agrees); the error's message
-  // is what Status reports.
+  // OK when a pod could be attached now (a configuration is loaded and its plugins' STATUS agrees);
+  // the error's message is what Status reports.
   virtual Result<> Ready() = 0;
   // The loaded configuration as JSON, for `crictl info`.
   virtual std::string ConfigJson() = 0;
 
-  // A fresh network namespace, lo up, accept_ra off, then `sysctls` (net.*) set in it. AlreadyExists if it is there.
+  // A fresh network namespace, lo up, accept_ra off, then `sysctls` (net.*) set in it.
+  // AlreadyExists if it is there.
   virtual Result<> CreateNs(const std::string& sandbox_id,
                             const std::map<std::string, std::string>& sysctls) = 0;
   virtual Result<> RemoveNs(const std::string& sandbox_id) = 0;  // not there: success
   virtual std::string NsPath(const std::string& sandbox_id) const = 0;
   virtual bool NsExists(const std::string& sandbox_id) const = 0;
 
-  // CNI ADD of the whole chain. The intent and each result are on disk before the next step, so that Detach works
-  // after a crash at any point. On an error the chain has been undone by DEL; if that failed too, Detach must be retried.
+  // CNI ADD of the whole chain. The intent and each result are on disk before the next step, so
+  // that Detach works after a crash at any point. On an error the chain has been undone by DEL; if
+  // that failed too, Detach must be retried.
   virtual Result<NetworkStatus> Attach(const PodNetwork& pod) = 0;
   // CNI DEL with what ADD was given and gave, also without the namespace; nothing was attached: success.
   virtual Result<> Detach(const std::string& sandbox_id) = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Doing things to pods' processes: monitors, OCI runtimes, exec, logs. Implemented by MonitorRuntime (real processes)
-// and FakeRuntime (testing/). Owned by the daemon; every call blocks and may come from any thread.
+// Doing things to pods' processes: monitors, OCI runtimes, exec, logs. Implemented by
+// MonitorRuntime (real processes) and FakeRuntime (testing/). Owned by the daemon; every call
+// blocks and may come from any thread.
 #pragma once
 
 #include <chrono>
@@ -111,7 +112,8 @@ struct ContainerExited {
 struct MonitorLost {
   std::string sandbox_id;
 };
-// Called on the runtime's own thread; must only queue. OOM is folded into the exit record, which comes after it.
+// Called on the runtime's own thread; must only queue. OOM is folded into the exit record, which
+// comes after it.
 struct EventSink {
   std::function<void(ContainerExited)> exited;
   std::function<void(MonitorLost)> lost;
@@ -136,8 +138,8 @@ class Runtime {
   // The rootfs path to write in the spec: inside the private run directory, empty on the host.
   virtual std::string RootfsPath(const std::string& sandbox_id,
                                  const std::string& container_id) const = 0;
-  // `create` of the OCI runtime. Returns the init pid. A failure carries the OCI runtime's own words and has left
-  // nothing but what Delete removes.
+  // `create` of the OCI runtime. Returns the init pid. A failure carries the OCI runtime's own
+  // words and has left nothing but what Delete removes.
   virtual Result<int> Create(CreateRequest request) = 0;
   virtual Result<> Start(const std::string& sandbox_id, const std::string& container_id) = 0;
   // To the init process, by pidfd; a container that has exited is success.
@@ -154,7 +156,8 @@ class Runtime {
   // Opens the log file anew; on an error no file was made and the old one stays in use.
   virtual Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id) = 0;
 
-  // Finds every pod that has a run directory and connects to its monitor. Once, before the first request is served.
+  // Finds every pod that has a run directory and connects to its monitor. Once, before the first
+  // request is served.
   virtual Result<std::vector<SandboxObservation>> Observe() = 0;
 };
 

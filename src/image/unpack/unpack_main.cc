@@ -49,8 +49,9 @@ Result<Limits> LimitsFrom(int argc, char** argv) {
   return limits;
 }
 
-// Dies with its parent, even if that one died just before: then nobody holds the other end of `peer_fd`. The daemon's thread
-// that starts an unpacking outlives it, so a thread's end is no false alarm.
+// Dies with its parent, even if that one died just before: then nobody holds the other end of
+// `peer_fd`. The daemon's thread that starts an unpacking outlives it, so a thread's end is no
+// false alarm.
 Result<> DieWithParent(int peer_fd) {
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return ErrnoError("death signal");
   struct pollfd peer{peer_fd, 0, 0};
@@ -97,7 +98,8 @@ Result<std::string> Guarded(Body body) {
 // Returns only when something fails before the child exists; the process's exit code otherwise.
 Result<int> RunLayer(int argc, char** argv) {
   const Limits limits = TRY(LimitsFrom(argc, argv));
-  // A daemon that starts again empties the directory for unfinished layers: nobody may be writing there any more.
+  // A daemon that starts again empties the directory for unfinished layers: nobody may be writing
+  // there any more.
   TRY(DieWithParent(kUnpackResultFd));
   Hasher hasher = TRY(Hasher::Make());
   os::Fd mount = TRY(CloneDirectory(kUnpackDirFd));

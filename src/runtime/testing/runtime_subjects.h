@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The runtimes that the contract suite is run on: FakeRuntime, and MonitorRuntime over the scripted OCI runtime.
-// Owned by a test, which defines BERTH_BINARY_DIR; one thread.
+// The runtimes that the contract suite is run on: FakeRuntime, and MonitorRuntime over the scripted
+// OCI runtime. Owned by a test, which defines BERTH_BINARY_DIR; one thread.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// An OCI runtime of a few lines of shell, for tests without root: its config.json and process.json are shell scripts,
-// and its containers plain processes. Understands create, start, exec, delete and the options that the monitor gives.
+// An OCI runtime of a few lines of shell, for tests without root: its config.json and process.json
+// are shell scripts, and its containers plain processes. Understands create, start, exec, delete
+// and the options that the monitor gives.
 #pragma once
 
 namespace berth::runtime {
