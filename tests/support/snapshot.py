@@ -28,7 +28,7 @@ def cgroups():
     found, own = set(), environment.cgroup_parent()
     for top, directories, _ in os.walk("/sys/fs/cgroup"):
         # Other runs and unit tests beside us have control groups of their own.
-        directories[:] = [name for name in directories if not re.match(r"berth-?test", name) or f"/{name}" == own]
+        directories[:] = [name for name in directories if not re.match(r"\w*berth", name) or f"/{name}" == own]
         found.update(os.path.join(top, name) for name in directories)
     return found
 
