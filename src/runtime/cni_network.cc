@@ -77,6 +77,7 @@ Result<std::unique_ptr<CniNetwork>> CniNetwork::Open(CniNetworkOptions options) 
 }
 
 Result<> CniNetwork::Start() {
+  TRY(records_.RemoveTemporaries());
   TRY(default_.Load());
   std::set<std::string> users;
   for (const std::string& id : TRY(records_.List())) {

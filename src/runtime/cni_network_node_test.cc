@@ -45,6 +45,34 @@ echo '{"cniVersion":"1.1.0","code":50,"msg":"agent is not up"}'; exit 1)");
   });
 }
 
+TEST_F(CniNetworkTest, AChainWithAMissingPluginIsNotBegun) {
+  WithPod([&](CniNetwork& network, const PodNetwork& pod) {
+    fixture_.WriteConf("05-half.conflist",
+                       R"({"cniVersion":"1.0.0","name":"n","plugins":[{"type":"first"},)"
+                       R"({"type":"absent"}]})");
+    Result<NetworkStatus> status = network.Attach(pod);
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().code(), Code::kFailedPrecondition);
+    EXPECT_THAT(status.error().message(), HasSubstr("cni plugin \"absent\": not found in"));
+    EXPECT_EQ(fixture_.Calls(), "");
+    EXPECT_EQ(fixture_.StateFiles(), "");
+    fixture_.WriteConf("05-half.conflist", "{");
+    status = network.Attach(pod);
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().code(), Code::kFailedPrecondition);
+    EXPECT_THAT(status.error().message(), HasSubstr("05-half.conflist"));
+  });
+}
+
+TEST_F(CniNetworkTest, AWriteThatWasCutShortLeavesNothingAfterTheNextStart) {
+  InOwn([&] {
+    Shell(StrCat("mkdir -p ", fixture_.path(), "/state && touch ", fixture_.path(),
+                 "/state/.berth-tmp-0123456789abcdef"));
+    const std::unique_ptr<CniNetwork> network = fixture_.Open();
+    EXPECT_EQ(fixture_.StateFiles(), "");
+  });
+}
+
 TEST_F(CniNetworkTest, GarbageCollectionTellsPluginsWhatIsValid) {
   fixture_.WriteConf("10-net.conflist",
                      R"({"cniVersion":"1.1.0","name":"n","plugins":[{"type":"first"}]})");

@@ -180,4 +180,10 @@ Result<std::vector<std::string>> CniRecords::List() const {
   return names;
 }
 
+Result<> CniRecords::RemoveTemporaries() const {
+  for (const std::string& name : TRY(dir_.List(), "cni records"))
+    if (name.starts_with(".berth-tmp-")) TRY(dir_.RemoveFile(name), "cni records");
+  return Ok();
+}
+
 }  // namespace berth::runtime

@@ -56,6 +56,8 @@ class CniRecords {
   // Renames the intent to <id>.bad, in place of an older one.
   Result<> SetAside(const std::string& sandbox_id);
   Result<std::vector<std::string>> List() const;
+  // What a write that was cut short (DirFd::WriteFile) has left. At the start, before any write.
+  Result<> RemoveTemporaries() const;
 
  private:
   Result<> RemoveResults(const std::string& sandbox_id) const;
