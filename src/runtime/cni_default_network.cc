@@ -16,6 +16,7 @@ namespace berth::runtime {
 namespace {
 
 constexpr std::string_view kFile = "default-network";
+constexpr std::string_view kIpamDir = "ipam";  // as CniNetwork::Open names it to host-local
 constexpr std::string_view kMagic = "berth-default-network";
 constexpr uint32_t kVersion = 1;
 constexpr size_t kMaxStateBytes = 1U << 20;
@@ -124,7 +125,7 @@ Result<std::string> CniDefaultNetwork::ChooseSubnet(const std::string& last) con
     return options_.ipv4_subnet;
   }
   const std::vector<Route> routes = TRY(ListIpv4Routes());
-  // Pods of one node keep their range from one day to the next.
+  // Pods keep their range while the daemon lives.
   if (!last.empty() && IsFree(TRY(ParseIpv4Prefix(last)), routes)) return last;
   auto candidate = [](uint32_t a, uint32_t b) { return Ipv4Prefix{a << 24 | b << 16, 16}; };
   std::vector<Ipv4Prefix> candidates;
@@ -223,10 +224,16 @@ Result<> CniDefaultNetwork::Cleanup() {
   TRY(RemoveFromIptables(IpFamily::kV4, state_.bridge, "", true, state_.before[0]));
   if (!state_.ipv6.empty())
     TRY(RemoveFromIptables(IpFamily::kV6, state_.bridge, "", true, state_.before[1]));
-  State clean;
+  // host-local's own files: no lease is left, only its lock and the address it gave out last.
+  TRY(dir_.RemoveTree(kIpamDir), "default network");
+  // Last: while the file is there, cleaning up is owed.
+  TRY(dir_.RemoveFile(kFile), "default network");
+  TRY(dir_.Sync(), "default network");
+  State clean;  // the next pod of this daemon gets the same ranges
   clean.ipv4 = state_.ipv4;
   clean.ipv6 = state_.ipv6;
-  return Save(clean);
+  state_ = clean;
+  return Ok();
 }
 
 Result<> CniDefaultNetwork::CleanupPod(const std::string& container_id) const {

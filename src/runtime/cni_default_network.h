@@ -11,7 +11,7 @@
 //     +-------------- Cleanup (after the last pod) ---------------+
 //
 // Left as it was found when the last pod is gone: interfaces, iptables chains and tables
-// (cni_iptables.h). Not undone: net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, which somebody
+// (cni_iptables.h), and both of the above are removed. Not undone: net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, which somebody
 // else may rely on by then.
 #pragma once
 

@@ -77,10 +77,12 @@ class DefaultNetworkTest : public ::testing::Test {
     return Shell(StrCat("nsenter --net=", network.NsPath(pod.sandbox_id), " ", what));
   }
   std::string Leases() const {
-    return Shell(StrCat("cd ", fixture_.path(),
-                        "/state/ipam && find . -type f ! -name lock ! -name "
+    return Shell(StrCat("find ", fixture_.path(),
+                        "/state -path '*/ipam/*' -type f ! -name lock ! -name "
                         "'last_reserved*'"));
   }
+  // Everything below the network's state directory.
+  std::string Files() const { return Shell(StrCat("ls -A ", fixture_.path(), "/state")); }
   CniFixture fixture_;
 };
 
@@ -108,6 +110,7 @@ TEST_F(DefaultNetworkTest, TwoPodsReachEachOtherAndNothingIsLeft) {
     Stop(*network, b);
     EXPECT_EQ(HostState(), before);
     EXPECT_EQ(Leases(), "");
+    EXPECT_EQ(Files(), "");
     EXPECT_EQ(fixture_.StateFiles(), "");
   });
   if (!skip.empty()) GTEST_SKIP() << skip;

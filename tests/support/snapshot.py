@@ -123,10 +123,6 @@ class Snapshot:
             time.sleep(0.1)
 
 
-_NODES_OWN = re.compile(r"/network/(default-network|ipam|ipam/[^/]+|ipam/[^/]+/(lock|last_reserved_ip\.\d))$")
-
-
 def of_the_node_itself(kind, value):
-    """No pod's: another berthd process after a restart, and what the embedded network remembers between two pods
-    (which subnets it chose, and the address given out last), which docs/state.md names."""
-    return (kind == "process" and "/berthd --config" in value) or (kind == "file" and bool(_NODES_OWN.search(value)))
+    """No pod's: another berthd process after a restart."""
+    return kind == "process" and "/berthd --config" in value
