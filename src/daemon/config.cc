@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #define TOML_EXCEPTIONS 0
+// Malformed text reaches some of its assertions ('[[['); without them it is a parse error, as it should be.
+#define TOML_ASSERT(expr) static_cast<void>(0)
 #include <toml++/toml.h>
 
 #include "base/strings.h"

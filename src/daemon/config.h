@@ -39,7 +39,7 @@ struct Config {
   std::string netns_dir = "/run/netns";
   bool default_network = true;
   std::string default_bridge = "berth0";
-  std::string default_subnet = "10.88.0.0/16";
+  std::string default_subnet;
   int64_t cni_timeout_s = 60;
   int64_t cni_parallel = 8;
 

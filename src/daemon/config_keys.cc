@@ -54,7 +54,9 @@ const auto& Table() {
       ConfigKey{"network.default_network", FLAG(default_network),
                 "Use a built-in bridge network while no CNI configuration exists."},
       ConfigKey{"network.default_bridge", TEXT(default_bridge), "Interface name of that bridge."},
-      ConfigKey{"network.default_subnet", TEXT(default_subnet), "IPv4 subnet of that bridge."},
+      ConfigKey{"network.default_subnet", TEXT(default_subnet),
+                "IPv4 subnet of that bridge; empty: the first of 10.88.0.0/16, 10.89.0.0/16 ... "
+                "that no route of the node overlaps."},
       ConfigKey{"network.timeout_s", NUMBER(cni_timeout_s, 1, 3600),
                 "Seconds that one CNI plugin may take."},
       ConfigKey{"network.parallel", NUMBER(cni_parallel, 1, 256),

@@ -56,7 +56,10 @@ TEST(ConfigTest, EveryMistakeNamesFileLineAndKey) {
            {"[runtime.handlers.x]\nargs = []", "runtime.handlers.x: path is missing"},
            {"[runtime.handlers.x]\nbin = 1", "runtime.handlers.x.bin: unknown key"},
            {"network = 5", "network: "},
-           {"root = ", "config t.toml, line 1: "}}) {
+           {"root = ", "config t.toml, line 1: "},
+           {"[[[", "config t.toml, line 1: "},
+           {"[", "config t.toml, line 1: "},
+           {"a = [[[", "config t.toml, line 1: "}}) {
     Config config;
     Result<> read = ReadConfig(c.text, "t.toml", &config);
     ASSERT_FALSE(read) << c.text;

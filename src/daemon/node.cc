@@ -38,20 +38,34 @@ Result<> MakeSocketDirectory(const std::string& socket_path) {
   return Ok();
 }
 
+// One berthd at a time; the lock goes with the process, however it ends.
+Result<os::Fd> LockDirectory(const os::DirFd& dir, const std::string& what) {
+  os::Fd lock = TRY(dir.Open("berthd.lock", O_RDWR | O_CREAT, 0600), what);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
+  if (errno != EWOULDBLOCK) return ErrnoError(StrCat("lock ", what));
+  return Error(Code::kFailedPrecondition, StrCat(what, ": another berthd uses it"));
+}
+
+// Names of network namespaces begin so: several berthds may pin theirs in one directory, and each takes away only what
+// has its own beginning. FNV-1a of the root directory's path.
+std::string NetNsPrefix(const std::string& root) {
+  uint32_t hash = 2166136261U;
+  for (char c : root) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
+  std::string bytes;
+  for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>((hash >> shift) & 0xff);
+  return StrCat("berth-", HexEncode(bytes), "-");
+}
+
 }  // namespace
 
 Result<> Node::OpenDirectories() {
   // 0700 and 0711: no user of the host may reach setuid programs of layers (CVE-2021-41103,
   // CVE-2024-25621).
   root_ = TRY(os::DirFd::MakeTrusted(config_.root, 0700), "root directory");
-  os::Fd lock = TRY(root_.Open("berthd.lock", O_RDWR | O_CREAT, 0600), "lock");
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return ErrnoError(StrCat("lock ", config_.root));
-    return Error(Code::kFailedPrecondition,
-                 StrCat("root ", config_.root, ": another berthd uses it"));
-  }
-  root_lock_ = std::move(lock);
-  TRY(os::DirFd::MakeTrusted(config_.state, 0711), "state directory");
+  root_lock_ = TRY(LockDirectory(root_, StrCat("root ", config_.root)));
+  // The same for the state: whoever has it takes pods that its own records do not know for leftovers.
+  os::DirFd state = TRY(os::DirFd::MakeTrusted(config_.state, 0711), "state directory");
+  state_lock_ = TRY(LockDirectory(state, StrCat("state ", config_.state)));
   TRY(os::MakePrivateMountPoint(config_.state), "state directory");
   // Opened after the mount: a descriptor from before would show what lies beneath.
   state_ = TRY(os::DirFd::OpenTrusted(config_.state), "state directory");
@@ -84,6 +98,7 @@ Result<> Node::OpenParts(const std::string& libexec) {
   network.bin_dirs = config_.cni_bin_dirs;
   network.state_dir = config_.root + "/network";
   network.netns_dir = config_.netns_dir;
+  network.netns_prefix = NetNsPrefix(config_.root);
   network.plugin_timeout = std::chrono::seconds(config_.cni_timeout_s);
   network.max_chains = static_cast<int>(config_.cni_parallel);
   network.default_network.enabled = config_.default_network;

@@ -25,7 +25,7 @@ namespace berth::daemon {
 
 class Node {
  public:
-  // Takes the root directory (FailedPrecondition when another berthd has it), makes the state
+  // Takes the root and state directories (FailedPrecondition when another berthd has one), makes the state
   // directory a private mount point, recovers the records, then serves. `executable_dir` is where
   // berthd is.
   static Result<std::unique_ptr<Node>> Start(const Config& config,
@@ -48,6 +48,7 @@ class Node {
   os::DirFd root_;
   os::DirFd state_;
   os::Fd root_lock_;
+  os::Fd state_lock_;
   SystemClock clock_;
   std::unique_ptr<runtime::Host> host_;
   std::unique_ptr<image::Fetcher> fetcher_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // hosts.toml: https://github.com/containerd/containerd/blob/main/docs/hosts.md
 #define TOML_EXCEPTIONS 0
+// Malformed text reaches some of its assertions ('[[['); without them it is a parse error, as it should be.
+#define TOML_ASSERT(expr) static_cast<void>(0)
 #define TOML_ENABLE_FORMATTERS 0
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"

@@ -162,7 +162,7 @@ Result<> CniNetwork::DetachLocked(const std::string& sandbox_id) {
   if (!record && record.error().code() == Code::kDataLoss)
     return DetachUnreadable(sandbox_id, std::move(record.error()));
   if (!record) return std::move(record.error()).Wrap(OfPod(sandbox_id));
-  TRY(RunDel(*record), OfPod(sandbox_id));
+  TRY(DelAsCorrected(*record), OfPod(sandbox_id));
   TRY(CrashPoint("deleted"));
   TRY(records_.Remove(sandbox_id), OfPod(sandbox_id));
   TRY(CrashPoint("removed"));
@@ -171,6 +171,27 @@ Result<> CniNetwork::DetachLocked(const std::string& sandbox_id) {
   // end or at the start.
   if (Result<> cleaned = LeaveDefault(sandbox_id); !cleaned)
     LogWarn(StrCat("clean up after the last pod: ", cleaned.error().message()));
+  return Ok();
+}
+
+// A configuration that no plugin accepts fails at DEL as it did at ADD, and would keep the pod for ever. When no plugin
+// has succeeded with it and the operator has corrected the network since, DEL with what is in force now is as good.
+Result<> CniNetwork::DelAsCorrected(const CniRecord& record) {
+  Result<> done = RunDel(record);
+  if (done || record.is_default) return done;
+  if (TRY(records_.LoadResult(record.pod.sandbox_id, true))) return done;
+  const oci::NetworkConfigList recorded =
+      TRY(oci::ParseNetworkConfig(record.config), "recorded cni configuration");
+  CniRecord corrected = record;
+  Result<std::shared_ptr<const CniConfig>> present = PresentConfig(&corrected.is_default);
+  if (!present || corrected.is_default || (*present)->list.name != recorded.name ||
+      (*present)->list.raw == record.config) {
+    return done;
+  }
+  corrected.config = (*present)->list.raw;
+  if (Result<> again = RunDel(corrected); !again) return done;
+  LogWarn(StrCat(OfPod(record.pod.sandbox_id), ": detached by the corrected configuration of ",
+                 recorded.name, "; with the one it was begun with: ", done.error().message()));
   return Ok();
 }
 

@@ -97,6 +97,27 @@ TEST_F(CniNetworkTest, AFailedDelKeepsTheRecordForARetry) {
   });
 }
 
+TEST_F(CniNetworkTest, APodOfANetworkThatNeverWorkedGoesOnceTheNetworkIsCorrected) {
+  fixture_.WritePlugin("first",
+                       R"(case "$IN" in *wrong*) echo 'invalid subnet' >&2; exit 1;; esac)");
+  fixture_.WriteConf(
+      "10-net.conflist",
+      R"({"cniVersion":"1.0.0","name":"net","plugins":[{"type":"first","subnet":"wrong"}]})");
+  WithPod([&](CniNetwork& network, const PodNetwork& pod) {
+    EXPECT_THAT(network.Attach(pod).error().message(), HasSubstr("invalid subnet"));
+    EXPECT_THAT(network.Detach(pod.sandbox_id).error().message(), HasSubstr("invalid subnet"));
+    // Another network's DEL would do nothing and say that all is well.
+    fixture_.WriteConf("10-net.conflist",
+                       R"({"cniVersion":"1.0.0","name":"other","plugins":[{"type":"first"}]})");
+    EXPECT_FALSE(network.Detach(pod.sandbox_id));
+    fixture_.WriteConf("10-net.conflist",
+                       R"({"cniVersion":"1.0.0","name":"net","plugins":[{"type":"first"}]})");
+    Result<> done = network.Detach(pod.sandbox_id);
+    EXPECT_TRUE(done) << done.error().message();
+    EXPECT_EQ(fixture_.StateFiles(), "");
+  });
+}
+
 TEST_F(CniNetworkTest, BadOutputIsAnErrorAndUndone) {
   const std::pair<const char*, Code> bad[] = {
       {"[ $CNI_COMMAND = DEL ] || echo garbage", Code::kInvalidArgument},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/cri/server.h"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "api/cri/handlers.h"
 #include "base/strings.h"
 #include "cri.grpc.pb.h"
+#include "os/fd.h"
 
 namespace berth::api {
 
@@ -74,6 +76,17 @@ class ImageApi final : public v1::ImageService::CallbackService {
   Executors& executors_;
 };
 
+// Somebody accepts connections there; `path` fits in a sockaddr_un.
+bool IsServed(const std::string& path) {
+  os::Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(static_cast<char*>(address.sun_path), sizeof address.sun_path - 1);
+  // A full backlog (EAGAIN) is somebody too.
+  return ::connect(probe.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 ||
+         errno == EAGAIN;
+}
+
 Result<> ClearSocketPath(const std::string& path) {
   if (path.empty() || path[0] != '/' || path.size() >= sizeof(sockaddr_un::sun_path)) {
     return Error(Code::kInvalidArgument,
@@ -87,6 +100,9 @@ Result<> ClearSocketPath(const std::string& path) {
   }
   if (!S_ISSOCK(st.st_mode)) {
     return Error(Code::kFailedPrecondition, StrCat("socket ", path, ": something else is there"));
+  }
+  if (IsServed(path)) {
+    return Error(Code::kFailedPrecondition, StrCat("socket ", path, ": another process serves it"));
   }
   if (::unlink(path.c_str()) != 0) return ErrnoError(StrCat("remove old socket ", path));
   return Ok();

@@ -241,6 +241,17 @@ TEST_F(ServerTest, TheSocketIsForRootAndItsGroup) {
   EXPECT_NE(::stat(path_.c_str(), &st), 0);
 }
 
+TEST_F(ServerTest, ASocketThatIsServedIsNotTakenOver) {
+  Services services{*world_.engine, world_.images, world_.runtime, world_.network, world_.clock,
+                    false,          "{}"};
+  auto second = Server::Start(std::move(services), {.socket_path = path_});
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code(), Code::kFailedPrecondition);
+  EXPECT_NE(second.error().message().find("another process serves it"), std::string::npos);
+  v1::VersionResponse version;
+  EXPECT_TRUE(Call(*runtime_, &Runtime::Version, v1::VersionRequest(), &version).ok());
+}
+
 TEST(ServerStartTest, AFileInThePlaceOfTheSocketIsNotRemoved) {
   pod::World world;
   auto temp = os::TempDir::Make();
