@@ -110,10 +110,12 @@ Result<ExecOutput> Run(MonitorClient& client, const ExecRequest& request,
     return std::move(started.error());
   }
   if (!TRY(Collect(streams, *wait, deadline, limit))) {
-    TRY(client.Call(monitor::Type::kExecKill, monitor::ExecKill{exec_id}, kStartLimit),
-        "kill exec");
-    return Error(Code::kDeadlineExceeded,
-                 StrCat("exec in container ", request.container_id, ": took too long"));
+    Result<MonitorClient::Answer> killed =
+        client.Call(monitor::Type::kExecKill, monitor::ExecKill{exec_id}, kStartLimit);
+    // The time-out is the answer whatever became of the kill: the kubelet knows it by its code.
+    std::string message = StrCat("exec in container ", request.container_id, ": took too long");
+    if (!killed) message += StrCat("; kill: ", killed.error().message());
+    return Error(Code::kDeadlineExceeded, std::move(message));
   }
   const std::optional<monitor::Exit> exit = *wait->exit.Lock();
   if (!exit)
