@@ -218,6 +218,14 @@ Result<std::string> Cgroups::Read(std::string_view path, std::string_view contro
   return TRY(root_.ReadFile(StrCat(group, "/", file), kFileLimit), "read cgroup file");
 }
 
+Result<Fd> Cgroups::OpenFile(std::string_view path, std::string_view controller,
+                             std::string_view file) const {
+  TRY(CheckPath(path));
+  TRY(CheckFile(file));
+  const std::string group = Below(TRY(HierarchyOf(*this, controller)), path);
+  return TRY(root_.Open(StrCat(group, "/", file), O_RDONLY | O_NONBLOCK), "open cgroup file");
+}
+
 Result<> Cgroups::Write(std::string_view path, std::string_view controller, std::string_view file,
                         std::string_view value) const {
   TRY(CheckPath(path));

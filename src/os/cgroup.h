@@ -56,6 +56,10 @@ class Cgroups {
                            std::string_view file) const;
   Result<> Write(std::string_view path, std::string_view controller, std::string_view file,
                  std::string_view value) const;
+  // The file open for reading, for who reads it often (pread(2) from 0 gives the new content each time); as Read
+  // otherwise.
+  Result<Fd> OpenFile(std::string_view path, std::string_view controller,
+                      std::string_view file) const;
 
  private:
   Cgroups(CgroupMode mode, DirFd root, std::vector<std::string> hierarchies)
