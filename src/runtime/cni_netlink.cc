@@ -43,6 +43,10 @@ void TakeDatagram(std::string_view bytes, Progress& progress, const OnAnswer& on
       if (error != 0 && progress.refused == 0) progress.refused = -error;
       ++progress.acks;
     } else if (header.nlmsg_type == NLMSG_DONE) {
+      // A dump that could not even begin says so here.
+      int error = 0;
+      if (ReadFixed(payload, error) && error < 0 && progress.refused == 0)
+        progress.refused = -error;
       progress.done = true;
     } else if (on_answer) {
       on_answer(header.nlmsg_type, payload);
