@@ -28,6 +28,8 @@ void Encode(wire::Writer& w, const Redeem& m) {
 void Encode(wire::Writer& w, const Redeemed& m) {
   w.U64(m.session);
   for (bool flag : {m.std_in, m.std_out, m.std_err, m.terminal}) w.Bool(flag);
+  w.U32(static_cast<uint32_t>(m.ports.size()));
+  for (uint32_t port : m.ports) w.U32(port);
 }
 void Encode(wire::Writer& w, const SessionCall& m) { w.U64(m.session); }
 void Encode(wire::Writer& w, const Begun& m) {
@@ -55,6 +57,14 @@ Result<> Decode(wire::Reader& r, Redeemed& m) {
   m.session = TRY(r.U64(), "redeemed");
   for (bool* flag : {&m.std_in, &m.std_out, &m.std_err, &m.terminal})
     *flag = TRY(r.Bool(), "redeemed");
+  const uint32_t count = TRY(r.U32(), "redeemed");
+  if (count > kMaxPorts)
+    return Error(Code::kInvalidArgument, StrCat("redeemed: ", count, " ports"));
+  m.ports.clear();
+  for (uint32_t i = 0; i < count; ++i) m.ports.push_back(TRY(r.U32(), "redeemed"));
+  for (uint32_t port : m.ports)
+    if (port == 0 || port > UINT16_MAX)
+      return Error(Code::kInvalidArgument, StrCat("redeemed: port ", port));
   return r.End();
 }
 Result<> Decode(wire::Reader& r, SessionCall& m) {

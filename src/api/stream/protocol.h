@@ -2,11 +2,18 @@
 // What berthd and berth-stream say to each other: one message per packet of a SOCK_SEQPACKET pair that berthd makes
 // when it starts berth-stream. Plain values with an encoder and a decoder each; any thread.
 //
+//   berth-stream --address=IP --port=N (0: any) --uid=N --gid=N [--tls] [--creation-timeout=SECONDS]
+//                [--idle-timeout=SECONDS]     started as root, with its end of the pair as fd kDaemonFd
+//
 //   packet   u32 type, u64 id, body     base/wire.h; at most kMaxPacket bytes, at most kMaxFds fds
 //   request  stream -> daemon, id != 0; answered by one kReply with the same id: u32 code, text message and, if code
 //            is 0, the answer
-//   notice   id 0, no answer: kReady (stream -> daemon), kReload (daemon -> stream)
+//   notice   id 0, no answer: kReady (stream -> daemon), kTls (daemon -> stream), kReply with an error (stream -> daemon:
+//            why it cannot start, and then ends; or why it stays with the TLS files that it has)
 //
+//   Tls + fds of the files: certificate chain, key, client CA if there is one (PEM, open for reading, at offset 0)
+//                                                    first of all if berth-stream was started with --tls, which becomes
+//                                                    Ready after it; later: connections to come use the new files
 //   Ready                                            once, when the listener stands
 //   Redeem{kind, token}  -> Redeemed{session, ...}   the token is used up, whatever comes after
 //   Begin{session}       -> Begun{...} + fds         when the client's streams are there; runs the exec, once
@@ -26,6 +33,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "base/wire.h"
@@ -34,6 +42,7 @@ namespace berth::stream {
 
 inline constexpr size_t kMaxPacket = 16U << 10;
 inline constexpr size_t kMaxFds = 4;
+inline constexpr size_t kMaxPorts = 64;
 // Descriptor of berth-stream's end of the pair.
 inline constexpr int kDaemonFd = 3;
 
@@ -42,7 +51,7 @@ enum class Type : uint32_t {
   kRedeem = 2,
   kBegin = 3,
   kAbandon = 4,
-  kReload = 10,  // read the TLS files again
+  kTls = 10,
   kReply = 100,
 };
 
@@ -67,6 +76,8 @@ struct Redeemed {
   bool std_out = false;
   bool std_err = false;
   bool terminal = false;
+  // Of port-forward, for clients that open no streams of their own: WebSocket without SPDY inside.
+  std::vector<uint32_t> ports;
 };
 struct SessionCall {  // Begin, Abandon
   uint64_t session = 0;
@@ -111,6 +122,7 @@ std::string OkReply(uint64_t id, const T& answer) {
   Encode(w, answer);
   return OkReply(id) + w.Take();
 }
+// With id 0: the notice of a failure.
 std::string ErrorReply(uint64_t id, const Error& error);
 // The start of a reply's body: success, or the error that the daemon sent.
 Result<> DecodeReplyStatus(wire::Reader& r);
