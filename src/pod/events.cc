@@ -87,10 +87,11 @@ void Engine::Impl::OnExited(const runtime::ContainerExited& event) {
     }
     ApplyExit(state->record, event.exit, d.clock.WallNanos());
     kill_rest = state->record.config.security.namespaces.pid != NamespaceMode::kContainer;
+    // Queued before anybody can see the end: what follows from it must not be told first.
+    Emit(LifecycleEvent::Type::kStopped, container->sandbox_id, container->id);
   }
   container->state.NotifyAll();
   PersistOrLog(*container);
-  Emit(LifecycleEvent::Type::kStopped, container->sandbox_id, container->id);
   // Without a PID namespace of its own the container's other processes outlive its init. Not on this
   // thread: a monitor that hangs must not hold up the events of other pods.
   if (!kill_rest) return;
@@ -130,12 +131,12 @@ void Engine::Impl::OnLost(const runtime::MonitorLost& event) {
       if (changed) {
         phase = ContainerPhase::kUnknown;
         state->record.message = "the pod's monitor is gone";
+        Emit(LifecycleEvent::Type::kStopped, container->sandbox_id, container->id);
       }
     }
     if (!changed) continue;
     container->state.NotifyAll();
     PersistOrLog(*container);
-    Emit(LifecycleEvent::Type::kStopped, container->sandbox_id, container->id);
   }
 }
 

@@ -139,10 +139,10 @@ Result<> Engine::Impl::EndUnknown(ContainerObject& container) {
     auto state = container.state.Lock();
     if (state->Ended()) return Ok();
     ApplyUnknownExit(state->record, d.clock.WallNanos(), state->record.message);
+    Emit(LifecycleEvent::Type::kStopped, container.sandbox_id, container.id);
   }
   container.state.NotifyAll();
   PersistOrLog(container);
-  Emit(LifecycleEvent::Type::kStopped, container.sandbox_id, container.id);
   return Ok();
 }
 
