@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "monitor/console.h"
 
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,14 +36,6 @@ void Console::Close() {
   if (!listener_) return;
   listener_.Reset();
   (void)calls_->RemoveFile(name_);
-}
-
-Result<> ResizeTerminal(int master, uint32_t columns, uint32_t rows) {
-  winsize size{};
-  size.ws_col = static_cast<unsigned short>(columns);
-  size.ws_row = static_cast<unsigned short>(rows);
-  if (::ioctl(master, TIOCSWINSZ, &size) < 0) return ErrnoError("resize terminal");
-  return Ok();
 }
 
 }  // namespace berth::monitor

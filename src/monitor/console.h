@@ -34,7 +34,4 @@ class Console {
   os::Fd listener_;
 };
 
-// TIOCSWINSZ
-Result<> ResizeTerminal(int master, uint32_t columns, uint32_t rows);
-
 }  // namespace berth::monitor

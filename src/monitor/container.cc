@@ -138,6 +138,8 @@ void Container::Finish() {
   if (!written) LogError(StrCat("container ", id_, ": exit record: ", written.error().message()));
   exit_ = ending_;
   phase_ = Phase::kExited;
+  for (auto& result : results_) result->Send(exit_->code);
+  results_.clear();
   if (log_.dropped_bytes() > 0)
     LogWarn(StrCat("container ", id_, ": log: ", log_.dropped_bytes(), " bytes were dropped"));
   events_.exited(*this);
@@ -150,28 +152,38 @@ Result<> Container::Signal(int signal) {
   return Ok();
 }
 
-Result<> Container::Resize(uint32_t columns, uint32_t rows) {
-  if (!master_) return Error(Code::kFailedPrecondition, StrCat("container ", id_, ": no terminal"));
-  return ResizeTerminal(master_.get(), columns, rows);
+Result<> Container::KeepResult(os::Fd result) {
+  std::erase_if(results_, [](const auto& end) { return !end->open(); });
+  if (results_.size() >= kMaxAttached)
+    return Error(Code::kResourceExhausted,
+                 StrCat("container ", id_, ": too many attached clients"));
+  auto end = std::make_unique<ResultEnd>();
+  TRY(end->Open(loop_, std::move(result)));
+  results_.push_back(std::move(end));
+  return Ok();
 }
 
-Result<AttachAnswer> Container::Attach(const monitor::Attach& wanted, std::vector<os::Fd>& fds) {
+Result<AttachAnswer> Container::Attach(const monitor::Attach& wanted, os::Fd result,
+                                       std::vector<os::Fd>& fds) {
   AttachAnswer answer;
-  if (wanted.stdin_wanted && master_) {
-    fds.push_back(TRY(master_.Duplicate()));
-    answer.has_stdin = true;
-  } else if (wanted.stdin_wanted && stdin_) {
-    fds.push_back(stdin_once_ ? std::move(stdin_) : TRY(stdin_.Duplicate()));
-    answer.has_stdin = true;
-  }
-  if (wanted.stdout_wanted && out_.reading()) {
-    fds.push_back(TRY(out_.Attach()));
-    answer.has_stdout = true;
-  }
-  if (wanted.stderr_wanted && err_.reading()) {
-    fds.push_back(TRY(err_.Attach()));
-    answer.has_stderr = true;
-  }
+  // What can fail comes first: a stdin that is given away is not to be had again. A terminal's output comes with its
+  // master whoever wants it, so that nobody reads the master and takes the log's bytes.
+  os::Fd out;
+  os::Fd err;
+  os::Fd terminal;
+  if ((wanted.stdout_wanted || master_) && out_.reading()) out = TRY(out_.Attach());
+  if (wanted.stderr_wanted && err_.reading()) err = TRY(err_.Attach());
+  if (master_) terminal = TRY(master_.Duplicate());
+  os::Fd in;
+  if (wanted.stdin_wanted && stdin_ && !stdin_once_) in = TRY(stdin_.Duplicate());
+  if (result) TRY(KeepResult(std::move(result)));
+  if (wanted.stdin_wanted && stdin_ && stdin_once_) in = std::move(stdin_);
+  answer.has_stdin = in.valid();
+  answer.has_stdout = out.valid();
+  answer.has_stderr = err.valid();
+  answer.has_terminal = terminal.valid();
+  for (os::Fd* fd : {&in, &out, &err, &terminal})
+    if (*fd) fds.push_back(std::move(*fd));
   return answer;
 }
 

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@
 #include "monitor/oom.h"
 #include "monitor/output.h"
 #include "monitor/protocol.h"
+#include "monitor/result_end.h"
 #include "os/dir_fd.h"
 #include "os/fd.h"
 
@@ -69,17 +71,19 @@ class Container {
 
   Result<> Signal(int signal);
   Result<> ReopenLog() { return log_.Reopen(); }
-  Result<> Resize(uint32_t columns, uint32_t rows);
   // The fds come in the order of AttachAnswer. A stdin with stdin_once is given away: its end ends
-  // the container's.
-  Result<AttachAnswer> Attach(const monitor::Attach& wanted, std::vector<os::Fd>& fds);
+  // the container's. `result`, if valid, is told the exit code.
+  Result<AttachAnswer> Attach(const monitor::Attach& wanted, os::Fd result,
+                              std::vector<os::Fd>& fds);
   void Idle();
 
   bool busy = false;      // a create or start call is in flight
   bool deleting = false;  // Monitor's: a delete call is waiting or in flight
 
  private:
+  static constexpr size_t kMaxAttached = 64;
   void WatchCgroup();
+  Result<> KeepResult(os::Fd result);
   void InitEnded();
   void OutputEnded();
   void Finish();
@@ -103,8 +107,9 @@ class Container {
   os::Fd child_out_;
   os::Fd child_err_;
   Console console_;
-  os::Fd stdin_;   // our end
-  os::Fd master_;  // of the terminal
+  os::Fd stdin_;                                     // our end
+  os::Fd master_;                                    // of the terminal
+  std::vector<std::unique_ptr<ResultEnd>> results_;  // of attached clients
   LogFile log_;
   Output out_;
   Output err_;

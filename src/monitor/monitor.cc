@@ -63,12 +63,13 @@ Result<> Monitor::Handle(Server::Request request) {
       return With(request, &Monitor::DoExec);
     case Type::kExecKill:
       return With(request, &Monitor::DoExecKill);
-    case Type::kResize:
-      return With(request, &Monitor::DoResize);
     case Type::kReopenLog:
       return With(request, &Monitor::DoReopenLog);
     case Type::kAttach:
       return With(request, &Monitor::DoAttach);
+    case Type::kDialer:
+      DoDialer(to, std::move(request.fds));
+      return Ok();
     default:
       break;
   }
@@ -97,6 +98,7 @@ void Monitor::Sweep() {
   removed_.clear();
   std::erase_if(calls_, [](const auto& call) { return call->finished(); });
   std::erase_if(sessions_, [](const auto& session) { return session->ended; });
+  std::erase_if(dialers_, [](const auto& dialer) { return !dialer->open(); });
   if (orphans_pending_) ReapOrphans();
   if (shutdown_) ShutdownStep();
 }

@@ -12,9 +12,11 @@
 #include "base/result.h"
 #include "monitor/call.h"
 #include "monitor/container.h"
+#include "monitor/dialer.h"
 #include "monitor/loop.h"
 #include "monitor/pod_ns.h"
 #include "monitor/protocol.h"
+#include "monitor/result_end.h"
 #include "monitor/server.h"
 #include "os/dir_fd.h"
 
@@ -51,7 +53,7 @@ class Monitor {
     bool kill_wanted = false;
     bool ended = false;
     Console console;
-    os::Fd master;
+    ResultEnd result;  // not open: nobody but the daemon is told
     Watch process;
   };
   using Fds = std::vector<os::Fd>;
@@ -74,8 +76,8 @@ class Monitor {
   Result<uint32_t> SetUp(Setup setup, Fds fds);
   void DoShutdown(ReplyTo to);
   void ShutdownStep();
-  void DoResize(ReplyTo to, Resize resize, Fds fds);
   void DoAttach(ReplyTo to, Attach attach, Fds fds);
+  void DoDialer(ReplyTo to, Fds fds);
 
   // monitor_containers.cc
   void DoCreate(ReplyTo to, Create create, Fds fds);
@@ -95,7 +97,8 @@ class Monitor {
   void DoExec(ReplyTo to, Exec exec, Fds fds);
   Result<> BeginExec(ReplyTo to, const Exec& exec, Fds fds);
   void EndExec(ReplyTo to, const std::string& id, const std::string& number, Result<> called);
-  Result<> AdoptExec(Session& session, const std::string& number);
+  // The terminal's master, or nothing.
+  Result<os::Fd> AdoptExec(Session& session, const std::string& number);
   void ExecEnded(Session& session);
   void DoExecKill(ReplyTo to, ExecKill kill, Fds fds);
   void KillExec(ReplyTo to, Session& session);
@@ -124,6 +127,7 @@ class Monitor {
   std::vector<std::unique_ptr<Container>> containers_;
   std::vector<std::unique_ptr<Container>> removed_;  // destroyed by Sweep
   std::vector<std::unique_ptr<Session>> sessions_;
+  std::vector<std::unique_ptr<Dialer>> dialers_;
   std::vector<std::unique_ptr<Call>> calls_;
   struct Waiter {
     std::string container_id;

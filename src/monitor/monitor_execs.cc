@@ -31,13 +31,15 @@ Result<> Monitor::BeginExec(ReplyTo to, const Exec& exec, Fds fds) {
     return Error(Code::kAlreadyExists, StrCat("exec ", exec.exec_id, ": exists"));
   if (sessions_.size() >= kMaxSessions)
     return Error(Code::kResourceExhausted, "too many execs in the pod");
-  if (fds.size() != (exec.terminal ? 0U : 3U))
+  const size_t stdio = exec.terminal ? 0 : 3;
+  if (fds.size() != stdio && fds.size() != stdio + 1)
     return Error(Code::kInvalidArgument, "exec: wrong number of fds");
 
   auto session = std::make_unique<Session>();
   session->id = exec.exec_id;
   session->container_id = exec.container_id;
   session->kill_on_disconnect = exec.kill_on_disconnect;
+  if (fds.size() > stdio) TRY(session->result.Open(loop_, std::move(fds[stdio])), "exec");
   const std::string number = NextNumber();
   const std::string calls = StrCat(setup_->pod_path, "/", kCallsDir, "/");
   CallSpec spec = RuntimeCall("exec", number, exec.timeout_ms);
@@ -72,37 +74,39 @@ void Monitor::EndExec(ReplyTo to, const std::string& id, const std::string& numb
   if (session == nullptr)
     return ReplyError(to, Error(Code::kInternal, StrCat("exec ", id, ": lost")));
   (void)calls_dir_.RemoveFile(StrCat(id, ".json"));
-  if (called) {
-    called = AdoptExec(*session, number);
-  } else {
-    (void)TakePid(number);
-  }
+  if (!called) (void)TakePid(number);
+  Result<os::Fd> master =
+      called ? AdoptExec(*session, number) : Result<os::Fd>(called.error().Clone());
   session->console.Close();
-  if (!called) {
+  if (!master) {
     session->ended = true;
-    return ReplyError(to, called.error());
+    return ReplyError(to, master.error());
   }
+  // No copy stays here: a client that vanishes hangs the terminal up.
   Fds fds;
-  if (session->master) {
-    Result<os::Fd> copy = session->master.Duplicate();
-    if (copy) fds.push_back(std::move(*copy));
-  }
+  if (*master) fds.push_back(std::move(*master));
   ReplyWith(to, PidAnswer{static_cast<uint32_t>(session->pid)}, fds);
   if (session->kill_wanted) KillExec({}, *session);
 }
 
-Result<> Monitor::AdoptExec(Session& session, const std::string& number) {
+Result<os::Fd> Monitor::AdoptExec(Session& session, const std::string& number) {
   const int pid = TRY(TakePid(number), StrCat("exec ", session.id));
   os::Fd pidfd = OpenPidFd(pid);
   if (!pidfd) return ErrnoError(StrCat("exec ", session.id, ": open pidfd"));
   siginfo_t info{};
   if (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED | WNOHANG | WNOWAIT) < 0)
     return Error(Code::kInternal, StrCat("exec ", session.id, ": is no child of the monitor"));
+  Result<os::Fd> master =
+      session.console.listening() ? session.console.TakeMaster() : Result<os::Fd>(os::Fd());
+  if (!master) {
+    // Nobody could talk to it; it is reaped as an orphan.
+    (void)SendSignal(pidfd.get(), SIGKILL);
+    return master;
+  }
   TRY(session.process.Open(loop_, std::move(pidfd), EPOLLIN,
                            [this, &session](uint32_t) { ExecEnded(session); }));
   session.pid = pid;
-  if (session.console.listening()) session.master = TRY(session.console.TakeMaster());
-  return Ok();
+  return master;
 }
 
 void Monitor::ExecEnded(Session& session) {
@@ -120,6 +124,7 @@ void Monitor::ExecEnded(Session& session) {
     exit.signal = static_cast<uint32_t>(info.si_status) & 0x7f;
     exit.code = 128 + exit.signal;
   }
+  if (session.result.open()) return session.result.Send(exit.code);
   server_.Send(server_.current(), Packet(Type::kExecExited, 0, ExecExited{session.id, exit}));
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests about the pod as a whole, and those about terminals and stdio.
+// Requests about the pod as a whole, and those that hand descriptors out.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,11 +10,15 @@
 
 namespace berth::monitor {
 
+namespace {
+constexpr size_t kMaxDialers = 512;
+}
+
 void Monitor::DoHello(ReplyTo to, Hello hello, Fds) {
-  if (hello.version != kProtocolVersion)
-    return ReplyError(
-        to, Error(Code::kFailedPrecondition, StrCat("protocol version ", hello.version,
-                                                    ": the monitor has ", kProtocolVersion)));
+  if (hello.version < kOldestVersion || hello.version > kProtocolVersion)
+    return ReplyError(to, Error(Code::kFailedPrecondition,
+                                StrCat("protocol version ", hello.version, ": the monitor has ",
+                                       kOldestVersion, " to ", kProtocolVersion)));
   server_.SetCurrent(to.connection);
   HelloAnswer answer;
   answer.pid = static_cast<uint32_t>(::getpid());
@@ -69,28 +73,30 @@ void Monitor::ShutdownStep() {
   finished_ = true;
 }
 
-void Monitor::DoResize(ReplyTo to, Resize resize, Fds) {
-  if (Session* session = FindExec(resize.id)) {
-    return Reply(to, session->master
-                         ? ResizeTerminal(session->master.get(), resize.columns, resize.rows)
-                         : Result<>(Error(Code::kFailedPrecondition,
-                                          StrCat("exec ", resize.id, ": no terminal"))));
-  }
-  Result<Container*> container = Find(resize.id);
-  if (!container) return ReplyError(to, container.error());
-  Reply(to, (*container)->Resize(resize.columns, resize.rows));
-}
-
-void Monitor::DoAttach(ReplyTo to, Attach attach, Fds) {
+void Monitor::DoAttach(ReplyTo to, Attach attach, Fds given) {
+  if (given.size() > 1)
+    return ReplyError(to, Error(Code::kInvalidArgument, "attach: wrong number of fds"));
   Result<Container*> container = Find(attach.container_id);
   if (!container) return ReplyError(to, container.error());
   if ((*container)->phase() != Phase::kRunning)
     return ReplyError(to, Error(Code::kFailedPrecondition,
                                 StrCat("container ", attach.container_id, ": not running")));
   Fds fds;
-  Result<AttachAnswer> answer = (*container)->Attach(attach, fds);
+  os::Fd result = given.empty() ? os::Fd() : std::move(given[0]);
+  Result<AttachAnswer> answer = (*container)->Attach(attach, std::move(result), fds);
   if (!answer) return ReplyError(to, answer.error());
   ReplyWith(to, *answer, fds);
+}
+
+void Monitor::DoDialer(ReplyTo to, Fds fds) {
+  if (fds.size() != 2)
+    return ReplyError(to, Error(Code::kInvalidArgument, "dialer: wrong number of fds"));
+  if (dialers_.size() >= kMaxDialers)
+    return ReplyError(to, Error(Code::kResourceExhausted, "too many port-forwards in the pod"));
+  auto dialer = std::make_unique<Dialer>();
+  Result<> opened = dialer->Open(loop_, std::move(fds[0]), std::move(fds[1]));
+  if (opened) dialers_.push_back(std::move(dialer));
+  Reply(to, opened);
 }
 
 }  // namespace berth::monitor

@@ -13,8 +13,8 @@ namespace berth::monitor {
 
 namespace {
 constexpr int kMaxPipe = 1 << 20;
-constexpr int kBusyReads = 4;  // full pipes in a row before it grows
-constexpr int kAttachPipe = 256 << 10;
+constexpr int kBusyReads = 4;         // full pipes in a row before it grows
+constexpr int kAttachPipe = 1 << 20;  // several reads of a stream at its fastest
 }  // namespace
 
 Result<os::Fd> Output::OpenPipe() {

@@ -4,7 +4,7 @@
 // src/runtime. Any thread.
 //
 //   packet    u32 type, u64 id, body     base/wire.h; at most kMaxPacket bytes, at most kMaxFds fds
-//   request   type Hello..Shutdown, id chosen by the daemon, != 0
+//   request   type Hello..Dialer, id chosen by the daemon, != 0
 //   reply     type kReply, the request's id; body = u32 code, u32 errno, text message, and the answer if code
 //             is 0
 //   event     type kContainerExited or kExecExited, id 0
@@ -12,6 +12,16 @@
 // The daemon begins with Hello. A packet that cannot be decoded ends the connection, never the monitor;
 // an unknown type is answered with UNIMPLEMENTED. One connection counts: the newest that has said
 // Hello.
+//
+// Versions: Hello says the oldest one that the daemon can do with, the answer the monitor's own, which understands all
+// before it. So either may be the newer of the two; what the monitor is too old for, the daemon does not ask.
+//   1   pods, containers, logs, synchronous exec
+//   2   sessions: an exec's result socket and terminal, Attach, Dialer
+//
+// A session's bytes flow between the descriptors that are handed out and the container's; neither message nor daemon is
+// needed any more once they are. Its result socket is a SOCK_SEQPACKET end on which one u32, the exit code, is
+// sent when the process has ended. A dialer is a SOCK_SEQPACKET end: each u32 address family sent on it is answered by
+// u32 errno and, if that is 0, a TCP socket made in the network namespace that came along with it.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +36,11 @@
 
 namespace berth::monitor {
 
-inline constexpr uint32_t kProtocolVersion = 1;
+inline constexpr uint32_t kProtocolVersion = 2;
+inline constexpr uint32_t kOldestVersion = 1;
+inline constexpr uint32_t kSessionsVersion = 2;
 inline constexpr size_t kMaxPacket = 96U << 10;
-inline constexpr size_t kMaxFds = 3;
+inline constexpr size_t kMaxFds = 4;
 inline constexpr size_t kMaxContainers = 512;  // per pod; bounds the Hello reply
 inline constexpr size_t kMaxText = 4096;       // every text but sysctl values and lists
 // Descriptors that the daemon gives a monitor at its start.
@@ -61,10 +73,10 @@ enum class Type : uint32_t {
   kDelete = 7,
   kExec = 8,
   kExecKill = 9,
-  kResize = 10,
   kReopenLog = 11,
   kAttach = 12,
   kShutdown = 13,
+  kDialer = 20,  // no body; [2]: the monitor's end of the dialer; the network namespace
   kReply = 100,
   kContainerExited = 101,
   kExecExited = 102,
@@ -86,7 +98,7 @@ struct Exit {
 
 // --- requests; [n] counts the fds that come along
 struct Hello {
-  uint32_t version = kProtocolVersion;
+  uint32_t version = kOldestVersion;
 };
 struct Setup {  // [0..1]: the pod's shm as a detached tmpfs
   std::string sandbox_id;
@@ -121,8 +133,8 @@ struct Signal {
   std::string container_id;
   uint32_t signal = 0;
 };
-struct Exec {  // [3]: stdin, stdout, stderr; [0] with a terminal. calls/<exec id>.json holds the
-               // process
+struct Exec {  // [3]: stdin, stdout, stderr; [0] with a terminal; then perhaps the result socket.
+               // calls/<exec id>.json holds the process
   std::string container_id;
   std::string exec_id;
   bool terminal = false;
@@ -132,12 +144,7 @@ struct Exec {  // [3]: stdin, stdout, stderr; [0] with a terminal. calls/<exec i
 struct ExecKill {
   std::string exec_id;
 };
-struct Resize {
-  std::string id;  // of a container or an exec
-  uint32_t columns = 0;
-  uint32_t rows = 0;
-};
-struct Attach {
+struct Attach {  // [0..1]: the result socket
   std::string container_id;
   bool stdin_wanted = false;
   bool stdout_wanted = false;
@@ -162,13 +169,14 @@ struct HelloAnswer {
   std::vector<ContainerState> containers;
 };
 struct PidAnswer {  // Setup (the PID namespace's init, or 0), Create, Exec (with a terminal: [1]
-                    // the pty's master)
+                    // the pty's master, of which the monitor keeps no copy)
   uint32_t pid = 0;
 };
 struct AttachAnswer {  // the fds that come along, in this order
   bool has_stdin = false;
-  bool has_stdout = false;
+  bool has_stdout = false;  // a pipe with a copy of the output, also of a terminal's
   bool has_stderr = false;
+  bool has_terminal = false;  // its master, to be written and resized, never read
 };
 
 // --- events
@@ -190,7 +198,6 @@ void Encode(wire::Writer& w, const ContainerCall& m);
 void Encode(wire::Writer& w, const Signal& m);
 void Encode(wire::Writer& w, const Exec& m);
 void Encode(wire::Writer& w, const ExecKill& m);
-void Encode(wire::Writer& w, const Resize& m);
 void Encode(wire::Writer& w, const Attach& m);
 void Encode(wire::Writer& w, const HelloAnswer& m);
 void Encode(wire::Writer& w, const PidAnswer& m);
@@ -205,7 +212,6 @@ Result<> Decode(wire::Reader& r, ContainerCall& m);
 Result<> Decode(wire::Reader& r, Signal& m);
 Result<> Decode(wire::Reader& r, Exec& m);
 Result<> Decode(wire::Reader& r, ExecKill& m);
-Result<> Decode(wire::Reader& r, Resize& m);
 Result<> Decode(wire::Reader& r, Attach& m);
 Result<> Decode(wire::Reader& r, HelloAnswer& m);
 Result<> Decode(wire::Reader& r, PidAnswer& m);
@@ -221,7 +227,7 @@ std::string Packet(Type type, uint64_t id, const T& body) {
   Encode(w, body);
   return w.Take();
 }
-// A packet without a body: Shutdown.
+// A packet without a body: Shutdown, Dialer.
 std::string Packet(Type type, uint64_t id);
 Result<Header> DecodeHeader(wire::Reader& r);
 

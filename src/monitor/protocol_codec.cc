@@ -157,20 +157,6 @@ Result<> Decode(wire::Reader& r, ExecKill& m) {
   return r.End();
 }
 
-void Encode(wire::Writer& w, const Resize& m) {
-  w.Text(m.id);
-  w.U32(m.columns);
-  w.U32(m.rows);
-}
-Result<> Decode(wire::Reader& r, Resize& m) {
-  m.id = TRY(Id(r, "resize"));
-  m.columns = TRY(r.U32(), "resize");
-  m.rows = TRY(r.U32(), "resize");
-  if (m.columns > 0xffff || m.rows > 0xffff)
-    return Error(Code::kInvalidArgument, "resize: terminal larger than 65535");
-  return r.End();
-}
-
 void Encode(wire::Writer& w, const Attach& m) {
   w.Text(m.container_id);
   w.Bool(m.stdin_wanted);
@@ -234,14 +220,11 @@ Result<> Decode(wire::Reader& r, PidAnswer& m) {
 }
 
 void Encode(wire::Writer& w, const AttachAnswer& m) {
-  w.Bool(m.has_stdin);
-  w.Bool(m.has_stdout);
-  w.Bool(m.has_stderr);
+  for (bool flag : {m.has_stdin, m.has_stdout, m.has_stderr, m.has_terminal}) w.Bool(flag);
 }
 Result<> Decode(wire::Reader& r, AttachAnswer& m) {
-  m.has_stdin = TRY(r.Bool(), "attach");
-  m.has_stdout = TRY(r.Bool(), "attach");
-  m.has_stderr = TRY(r.Bool(), "attach");
+  for (bool* flag : {&m.has_stdin, &m.has_stdout, &m.has_stderr, &m.has_terminal})
+    *flag = TRY(r.Bool(), "attach");
   return r.End();
 }
 

@@ -75,11 +75,10 @@ TEST(Protocol, EveryMessageSurvivesTheTripAndCorruption) {
   ExpectRobust(Signal{"c", 15});
   ExpectRobust(Exec{"c", "e", true, true, 3});
   ExpectRobust(ExecKill{"e"});
-  ExpectRobust(Resize{"c", 80, 24});
   ExpectRobust(Attach{"c", true, false, true});
   ExpectRobust(SomeHello());
   ExpectRobust(PidAnswer{12});
-  ExpectRobust(AttachAnswer{true, false, true});
+  ExpectRobust(AttachAnswer{true, false, true, true});
   ExpectRobust(ContainerExited{"c", Exit{1, 0, false, 2}});
   ExpectRobust(ExecExited{"e", Exit{0, 0, false, 2}});
 }

@@ -148,7 +148,11 @@ std::string CniNetwork::NsPath(const std::string& sandbox_id) const {
 }
 
 bool CniNetwork::NsExists(const std::string& sandbox_id) const {
-  return pins_.OpenNs(StrCat(options_.netns_prefix, sandbox_id)).has_value();
+  return OpenNs(sandbox_id).has_value();
+}
+
+Result<os::Fd> CniNetwork::OpenNs(const std::string& sandbox_id) const {
+  return pins_.OpenNs(StrCat(options_.netns_prefix, sandbox_id));
 }
 
 Result<std::vector<std::string>> CniNetwork::ListNs() const {

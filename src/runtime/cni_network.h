@@ -59,6 +59,7 @@ class CniNetwork final : public Network {
   Result<> RemoveNs(const std::string& sandbox_id) override;
   std::string NsPath(const std::string& sandbox_id) const override;
   bool NsExists(const std::string& sandbox_id) const override;
+  Result<os::Fd> OpenNs(const std::string& sandbox_id) const override;
   // What a call that was cut short left of the same pod is detached first.
   Result<NetworkStatus> Attach(const PodNetwork& pod) override;
   // A record that cannot be read: DEL is tried with the present configuration, the record set aside

@@ -62,7 +62,10 @@ Result<> MonitorClient::SayHello() {
   if (header.type != monitor::Type::kReply || header.id != kHelloId)
     return Error(Code::kInternal, "unexpected packet");
   TRY(monitor::DecodeReplyStatus(reader));
-  return monitor::Decode(reader, hello_);
+  TRY(monitor::Decode(reader, hello_));
+  if (hello_.version < monitor::kOldestVersion)
+    return Error(Code::kFailedPrecondition, StrCat("version ", hello_.version, " is too old"));
+  return Ok();
 }
 
 void MonitorClient::Begin(os::EventLoop* loop, Events events) {

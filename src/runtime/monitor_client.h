@@ -66,9 +66,10 @@ class MonitorClient : public std::enable_shared_from_this<MonitorClient> {
     const uint64_t id = NextId();
     return CallPacket(id, monitor::Packet(type, id, body), timeout, fds);
   }
-  Result<Answer> Call(monitor::Type type, std::chrono::milliseconds timeout) {
+  Result<Answer> Call(monitor::Type type, std::chrono::milliseconds timeout,
+                      std::span<const int> fds = {}) {
     const uint64_t id = NextId();
-    return CallPacket(id, monitor::Packet(type, id), timeout, {});
+    return CallPacket(id, monitor::Packet(type, id), timeout, fds);
   }
   template <class T>
   static Result<T> Decoded(const Answer& answer) {

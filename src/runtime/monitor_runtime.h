@@ -62,6 +62,11 @@ class MonitorRuntime final : public Runtime {
   Result<> Delete(const std::string& sandbox_id, const std::string& container_id) override;
   Result<ExecOutput> ExecSync(const ExecRequest& request, std::chrono::nanoseconds timeout,
                               size_t limit) override;
+  Result<SessionStreams> StartExec(const ExecRequest& request,
+                                   const StreamsWanted& wanted) override;
+  Result<SessionStreams> Attach(const std::string& sandbox_id, const std::string& container_id,
+                                const StreamsWanted& wanted) override;
+  Result<os::Fd> OpenDialer(const std::string& sandbox_id, os::Fd netns) override;
   Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id) override;
   Result<std::vector<SandboxObservation>> Observe() override;
 
@@ -80,6 +85,9 @@ class MonitorRuntime final : public Runtime {
   Result<std::shared_ptr<MonitorClient>> Client(const std::string& sandbox_id);
   Result<> Call(monitor::Type type, const std::string& sandbox_id, const std::string& container_id);
   Result<> PrepareBundle(const os::DirFd& pod, const CreateRequest& request);
+
+  // monitor_runtime_sessions.cc
+  Result<std::shared_ptr<MonitorClient>> SessionClient(const std::string& sandbox_id);
 
   // monitor_runtime_pods.cc: the life of a monitor
   Result<os::DirFd> OpenPod(const std::string& sandbox_id) const;

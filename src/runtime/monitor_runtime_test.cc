@@ -2,7 +2,6 @@
 // MonitorRuntime and the real berth-monitor, over an OCI runtime that is a shell script: needs no root.
 #include "runtime/monitor_runtime.h"
 
-#include <dirent.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -10,8 +9,7 @@
 
 #include "base/strings.h"
 #include "os/socket.h"
-#include "runtime/testing/runtime_contract.h"
-#include "runtime/testing/runtime_subjects.h"
+#include "runtime/testing/monitor_fixture.h"
 
 namespace berth::runtime {
 namespace {
@@ -24,45 +22,6 @@ INSTANTIATE_TEST_SUITE_P(Fake, RuntimeContract, testing::Values(RuntimeFactory([
 INSTANTIATE_TEST_SUITE_P(Monitor, RuntimeContract, testing::Values(RuntimeFactory([] {
                            return std::make_unique<ScriptSubject>();
                          })));
-
-size_t CountFds(int pid) {
-  size_t count = 0;
-  DIR* dir = ::opendir(StrCat("/proc/", pid, "/fd").c_str());
-  if (dir == nullptr) return 0;
-  while (::readdir(dir) != nullptr) ++count;
-  ::closedir(dir);
-  return count;
-}
-
-class MonitorRuntimeTest : public testing::Test {
- protected:
-  void SetUp() override {
-    runtime().SetEventSink(events_.Sink());
-    Result<SandboxHandle> handle = runtime().StartSandbox(subject_.Sandbox("s1"));
-    ASSERT_TRUE(handle) << handle.error().message();
-    monitor_ = handle->monitor_pid;
-  }
-  void TearDown() override {
-    EXPECT_TRUE(runtime().StopSandbox("s1"));
-    EXPECT_TRUE(subject_.Empty());
-  }
-  Runtime& runtime() { return subject_.runtime(); }
-  void Run(const std::string& id, const std::string& script) {
-    Result<int> created = runtime().Create(subject_.Script("s1", id, script));
-    ASSERT_TRUE(created) << created.error().message();
-    Result<> started = runtime().Start("s1", id);
-    ASSERT_TRUE(started) << started.error().message();
-  }
-  Result<ExecOutput> Exec(const std::string& script, std::chrono::nanoseconds timeout = 20s,
-                          size_t limit = 1000) {
-    return runtime().ExecSync({"s1", "c1", script, false}, timeout, limit);
-  }
-
-  EventLog events_;
-  EventLog after_;  // of a second daemon
-  ScriptSubject subject_;
-  int monitor_ = 0;
-};
 
 TEST_F(MonitorRuntimeTest, OutputIsInTheLogBeforeTheExitIsReported) {
   Run("c1", "echo out; echo err >&2; printf tail; exit 3");
@@ -247,13 +206,6 @@ class MonitorClientTest : public MonitorRuntimeTest {
     EXPECT_TRUE(runtime().Observe());
     MonitorRuntimeTest::TearDown();
   }
-  static std::string ReadUntil(int fd, std::string_view wanted) {
-    std::string text;
-    char byte;
-    while (text.find(wanted) == std::string::npos && ::read(fd, &byte, 1) == 1) text += byte;
-    return text;
-  }
-
   os::DirFd pod_;
   std::unique_ptr<os::EventLoop> loop_ = *os::EventLoop::Make();
   std::thread thread_{[this] { (void)loop_->Run(); }};
@@ -265,43 +217,6 @@ TEST_F(MonitorClientTest, UnknownRequestIsUnimplemented) {
   Result<MonitorClient::Answer> answer = client_->Call(static_cast<monitor::Type>(77), 5s);
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code(), Code::kUnimplemented);
-}
-
-TEST_F(MonitorClientTest, AttachedReadersGetOutputAndTheFirstStdinEndsTheContainersStdin) {
-  CreateRequest request = subject_.Script("s1", "c1", "while read x; do echo got $x; done; exit 8");
-  request.stdin_open = true;
-  request.stdin_once = true;
-  ASSERT_TRUE(runtime().Create(std::move(request)));
-  ASSERT_TRUE(runtime().Start("s1", "c1"));
-  Connect();
-  Result<MonitorClient::Answer> answer =
-      client_->Call(monitor::Type::kAttach, monitor::Attach{"c1", true, true, false}, 5s);
-  ASSERT_TRUE(answer) << answer.error().message();
-  ASSERT_EQ(answer->fds.size(), 2U);
-  ASSERT_TRUE(os::WriteAll(answer->fds[0].get(), "hello\n"));
-  EXPECT_EQ(ReadUntil(answer->fds[1].get(), "\n"), "got hello\n");
-  Result<MonitorClient::Answer> second =
-      client_->Call(monitor::Type::kAttach, monitor::Attach{"c1", true, false, false}, 5s);
-  ASSERT_TRUE(second);
-  EXPECT_FALSE(MonitorClient::Decoded<monitor::AttachAnswer>(*second)->has_stdin);
-  answer->fds[0].Reset();
-  EXPECT_EQ(ReadUntil(answer->fds[1].get(), "\n"), "");  // the container has ended
-  EXPECT_NE(subject_.Log("c1").find("stdout F got hello"), std::string::npos);
-}
-
-TEST_F(MonitorClientTest, SlowReaderIsDroppedAndTheLogGoesOn) {
-  ASSERT_TRUE(runtime().Create(subject_.Script(
-      "s1", "c2", "sleep 0.5; head -c 2000000 /dev/zero; echo; echo end; exec sleep 1000")));
-  ASSERT_TRUE(runtime().Start("s1", "c2"));
-  Connect();
-  Result<MonitorClient::Answer> answer =
-      client_->Call(monitor::Type::kAttach, monitor::Attach{"c2", false, true, false}, 5s);
-  ASSERT_TRUE(answer && answer->fds.size() == 1);
-  for (int i = 0; i < 200 && subject_.LogBytes("c2").find("F end\n") == std::string::npos; ++i)
-    ::usleep(50'000);
-  EXPECT_NE(subject_.LogBytes("c2").find("F end\n"), std::string::npos);
-  const std::string seen = ReadUntil(answer->fds[0].get(), "end");
-  EXPECT_LT(seen.size(), 2'000'000U);
 }
 
 TEST_F(MonitorRuntimeTest, ManyRoundsLeaveNothingInTheMonitor) {

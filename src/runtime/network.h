@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "os/fd.h"
 
 namespace berth::runtime {
 
@@ -54,6 +55,8 @@ class Network {
   virtual Result<> RemoveNs(const std::string& sandbox_id) = 0;  // not there: success
   virtual std::string NsPath(const std::string& sandbox_id) const = 0;
   virtual bool NsExists(const std::string& sandbox_id) const = 0;
+  // The namespace itself; NotFound when it is not there.
+  virtual Result<os::Fd> OpenNs(const std::string& sandbox_id) const = 0;
 
   // CNI ADD of the whole chain. The intent and each result are on disk before the next step, so
   // that Detach works after a crash at any point. On an error the chain has been undone by DEL; if

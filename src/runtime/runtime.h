@@ -80,6 +80,30 @@ struct ExecOutput {
   std::string err;
 };
 
+// Which of its streams the client of a session wants; with a terminal there is no stderr apart.
+struct StreamsWanted {
+  bool std_in = false;
+  bool std_out = false;
+  bool std_err = false;
+};
+
+// One end each of a session's streams, for whoever carries the bytes; what is not there is not valid. Nobody else holds
+// these ends, and the session needs neither the caller nor this daemon any more.
+//
+//   StartExec   std_in (write end), std_out, std_err (read ends), as wanted; with a terminal only its
+//               master. Closing all hangs a terminal up; other processes go on, and see the end of their streams.
+//   Attach      what the container has of what is wanted; with a terminal its master, to be written and resized but
+//               never read, beside std_out, which is a copy of what it shows. A reader that is too slow finds the end
+//               of its copy; the container's log goes on.
+struct SessionStreams {
+  os::Fd std_in;
+  os::Fd std_out;
+  os::Fd std_err;
+  os::Fd terminal;
+  // SOCK_SEQPACKET: one u32 (base/wire.h), the exit code, when the process has ended; then the end.
+  os::Fd result;
+};
+
 enum class ContainerPhase { kCreated, kRunning, kExited };
 
 struct ExitRecord {
@@ -153,6 +177,17 @@ class Runtime {
   // DeadlineExceeded after `timeout` (zero: none): the exec's processes are killed first.
   virtual Result<ExecOutput> ExecSync(const ExecRequest& request, std::chrono::nanoseconds timeout,
                                       size_t limit) = 0;
+  // Starts a process whose streams are the session's. NotFound, FailedPrecondition (not running), or the OCI runtime's
+  // words.
+  virtual Result<SessionStreams> StartExec(const ExecRequest& request,
+                                           const StreamsWanted& wanted) = 0;
+  // The streams of a running container's own process. ResourceExhausted when too many are attached.
+  virtual Result<SessionStreams> Attach(const std::string& sandbox_id,
+                                        const std::string& container_id,
+                                        const StreamsWanted& wanted) = 0;
+  // A SOCK_SEQPACKET end: each u32 address family (AF_INET, AF_INET6) sent on it is answered by u32 errno and, if that
+  // is 0, an unconnected TCP socket made in the network namespace `netns` (not valid: this process's).
+  virtual Result<os::Fd> OpenDialer(const std::string& sandbox_id, os::Fd netns) = 0;
   // Opens the log file anew; on an error no file was made and the old one stays in use.
   virtual Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id) = 0;
 

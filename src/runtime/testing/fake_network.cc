@@ -87,6 +87,11 @@ bool FakeNetwork::NsExists(const std::string& sandbox_id) const {
   return state_.Lock()->namespaces.contains(sandbox_id);
 }
 
+Result<os::Fd> FakeNetwork::OpenNs(const std::string& sandbox_id) const {
+  if (NsExists(sandbox_id)) return os::MakeMemFile("netns", sandbox_id);
+  return Error(Code::kNotFound, StrCat("network namespace of ", sandbox_id, ": not there"));
+}
+
 Result<NetworkStatus> FakeNetwork::Attach(const PodNetwork& pod) {
   TRY(Enter("Attach", pod.sandbox_id));
   NetworkStatus status;

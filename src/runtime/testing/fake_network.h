@@ -47,6 +47,8 @@ class FakeNetwork final : public Network {
   Result<> RemoveNs(const std::string& sandbox_id) override;
   std::string NsPath(const std::string& sandbox_id) const override;
   bool NsExists(const std::string& sandbox_id) const override;
+  // A file in memory that holds the sandbox's id.
+  Result<os::Fd> OpenNs(const std::string& sandbox_id) const override;
   Result<NetworkStatus> Attach(const PodNetwork& pod) override;
   Result<> Detach(const std::string& sandbox_id) override;
   Result<NetworkStatus> Cached(const std::string& sandbox_id) override;

@@ -105,6 +105,7 @@ Result<> FakeRuntime::StopSandbox(const std::string& sandbox_id) {
   for (const std::string& id : running) End(id, {.exit_code = 128 + SIGKILL, .signal = SIGKILL});
   auto state = state_.Lock();
   for (const std::string& id : running) state->containers.erase(id);
+  std::erase_if(state->sessions, [&](const Session& s) { return s.sandbox_id == sandbox_id; });
   state->sandboxes.erase(sandbox_id);
   if (late) return std::move(*late);
   return Ok();

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/guarded.h"
+#include "os/fd.h"
 #include "runtime/runtime.h"
 
 namespace berth::runtime {
@@ -44,6 +45,21 @@ class FakeRuntime final : public Runtime {
     SandboxHandle handle;
     bool monitor_alive = true;
   };
+  // The other side of a session: what the process or the container has, or the dialer's other end.
+  struct Session {
+    std::string kind;  // "exec", "attach" or "dialer"
+    std::string sandbox_id;
+    std::string container_id;
+    std::string process_json;
+    StreamsWanted wanted;
+    os::Fd std_in;  // read end
+    os::Fd std_out;
+    os::Fd std_err;
+    os::Fd terminal;
+    os::Fd result;
+    os::Fd dialer;
+    os::Fd netns;
+  };
   struct Call {
     std::string name;
     std::string id;
@@ -59,6 +75,10 @@ class FakeRuntime final : public Runtime {
   void FailAt(std::string call, Error error, int nth = 1, bool half_done = false);
   void SetHandlers(std::vector<HandlerInfo> handlers);
   void SetExec(ExecHandler handler);
+  // The oldest session that nobody has taken yet. Those that are not taken end with their container.
+  std::optional<Session> TakeSession();
+  // What the monitor does when the process of a session has ended.
+  static void EndSession(Session& session, int exit_code);
   // The container does not end by this signal (default: every signal but those with no effect ends
   // it).
   void IgnoreSignal(const std::string& container_id, int signal);
@@ -95,6 +115,11 @@ class FakeRuntime final : public Runtime {
   Result<> Delete(const std::string& sandbox_id, const std::string& container_id) override;
   Result<ExecOutput> ExecSync(const ExecRequest& request, std::chrono::nanoseconds timeout,
                               size_t limit) override;
+  Result<SessionStreams> StartExec(const ExecRequest& request,
+                                   const StreamsWanted& wanted) override;
+  Result<SessionStreams> Attach(const std::string& sandbox_id, const std::string& container_id,
+                                const StreamsWanted& wanted) override;
+  Result<os::Fd> OpenDialer(const std::string& sandbox_id, os::Fd netns) override;
   Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id) override;
   Result<std::vector<SandboxObservation>> Observe() override;
 
@@ -115,6 +140,7 @@ class FakeRuntime final : public Runtime {
     Hook hook;
     ExecHandler exec;
     EventSink sink;
+    std::vector<Session> sessions;
     int next_pid = 100'000;
     int64_t now = 1'700'000'000'000'000'000;
   };
@@ -126,6 +152,7 @@ class FakeRuntime final : public Runtime {
   static Result<Container*> Find(State& state, const std::string& sandbox_id,
                                  const std::string& container_id);
   void End(const std::string& container_id, ExitRecord exit);
+  Result<SessionStreams> MakeSession(Session session, bool terminal, bool attach);
 
   mutable Guarded<State> state_;
 };

@@ -58,6 +58,10 @@ void FakeRuntime::End(const std::string& container_id, ExitRecord exit) {
     it->second.exit = exit;
     event = {it->second.sandbox_id, container_id, exit};
     exited = state->sink.exited;
+    for (Session& session : state->sessions)
+      if (session.container_id == container_id) EndSession(session, exit.exit_code);
+    std::erase_if(state->sessions,
+                  [&](const Session& s) { return s.container_id == container_id; });
   }
   if (exited) exited(std::move(event));
 }

@@ -29,6 +29,8 @@ void NamespaceIsMadeOnceAndRemovedTwice(Network& network) {
   EXPECT_FALSE(network.NsExists(id));
   ASSERT_TRUE(network.CreateNs(id, {}));
   EXPECT_TRUE(network.NsExists(id));
+  Result<os::Fd> ns = network.OpenNs(id);
+  EXPECT_TRUE(ns && ns->valid());
   EXPECT_THAT(network.NsPath(id), HasSubstr(id));
   Result<> again = network.CreateNs(id, {});
   ASSERT_FALSE(again);
@@ -38,6 +40,9 @@ void NamespaceIsMadeOnceAndRemovedTwice(Network& network) {
   EXPECT_TRUE(network.RemoveNs(id));
   EXPECT_TRUE(network.RemoveNs(id));
   EXPECT_FALSE(network.NsExists(id));
+  Result<os::Fd> gone = network.OpenNs(id);
+  ASSERT_FALSE(gone);
+  EXPECT_EQ(gone.error().code(), Code::kNotFound) << gone.error().message();
   EXPECT_THAT(*network.ListNs(), IsEmpty());
 }
 

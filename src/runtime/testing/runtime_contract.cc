@@ -2,8 +2,12 @@
 #include "runtime/testing/runtime_contract.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
+
+#include "base/wire.h"
+#include "os/socket.h"
 
 namespace berth::runtime {
 
@@ -157,6 +161,74 @@ TEST_P(RuntimeContract, ExecNeedsARunningContainer) {
              Code::kFailedPrecondition);
   ExpectCode(runtime().ExecSync({"s1", "c9", "{}", false}, std::chrono::seconds(5), 100),
              Code::kNotFound);
+}
+
+// What a session's carrier reads last: the exit code, then the end.
+void ExpectResult(const os::Fd& result, uint32_t code) {
+  Result<os::Message> message = os::ReceiveMessage(result.get(), 16, 0);
+  ASSERT_TRUE(message) << message.error().message();
+  wire::Reader reader(message->bytes);
+  Result<uint32_t> got = reader.U32();
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_EQ(*got, code);
+  Result<os::Message> end = os::ReceiveMessage(result.get(), 16, 0);
+  ASSERT_TRUE(end);
+  EXPECT_TRUE(end->end);
+}
+
+TEST_P(RuntimeContract, ExecSessionGivesItsStreamsAndTheExitCode) {
+  StartSandbox("s1");
+  ASSERT_TRUE(runtime().Create(subject_->Sleeper("s1", "c1")));
+  ASSERT_TRUE(runtime().Start("s1", "c1"));
+  Result<SessionStreams> session =
+      runtime().StartExec(subject_->Exec("s1", "c1", 5), {true, true, false});
+  ASSERT_TRUE(session) << session.error().message();
+  EXPECT_TRUE(session->std_in && session->std_out && session->result);
+  EXPECT_FALSE(session->std_err || session->terminal);
+  subject_->LetExecEnd(5);
+  ExpectResult(session->result, 5);
+  char byte;
+  EXPECT_EQ(::read(session->std_out.get(), &byte, 1), 0);
+}
+
+TEST_P(RuntimeContract, AttachSessionEndsWithItsContainer) {
+  StartSandbox("s1");
+  CreateRequest request = subject_->Sleeper("s1", "c1");
+  request.stdin_open = true;
+  ASSERT_TRUE(runtime().Create(std::move(request)));
+  ASSERT_TRUE(runtime().Start("s1", "c1"));
+  Result<SessionStreams> session = runtime().Attach("s1", "c1", {true, true, true});
+  ASSERT_TRUE(session) << session.error().message();
+  EXPECT_TRUE(session->std_in && session->std_out && session->std_err && session->result);
+  EXPECT_FALSE(session->terminal);
+  ASSERT_TRUE(runtime().KillAll("s1", "c1"));
+  ExpectResult(session->result, 128 + SIGKILL);
+  char byte;
+  EXPECT_EQ(::read(session->std_out.get(), &byte, 1), 0);
+  EXPECT_EQ(::read(session->std_err.get(), &byte, 1), 0);
+  ExpectCode(runtime().Attach("s1", "c1", {true, true, true}), Code::kFailedPrecondition);
+}
+
+TEST_P(RuntimeContract, SessionsNeedWhatTheyAreOf) {
+  ExpectCode(runtime().StartExec(subject_->Exec("s9", "c1", 0), {}), Code::kNotFound);
+  ExpectCode(runtime().Attach("s9", "c1", {}), Code::kNotFound);
+  ExpectCode(runtime().OpenDialer("s9", {}), Code::kNotFound);
+  StartSandbox("s1");
+  ExpectCode(runtime().StartExec(subject_->Exec("s1", "c9", 0), {}), Code::kNotFound);
+  ExpectCode(runtime().Attach("s1", "c9", {}), Code::kNotFound);
+  ASSERT_TRUE(runtime().Create(subject_->Sleeper("s1", "c1")));
+  ExpectCode(runtime().StartExec(subject_->Exec("s1", "c1", 0), {}), Code::kFailedPrecondition);
+  ExpectCode(runtime().Attach("s1", "c1", {}), Code::kFailedPrecondition);
+}
+
+TEST_P(RuntimeContract, DialerEndsWithItsSandbox) {
+  StartSandbox("s1");
+  Result<os::Fd> dialer = runtime().OpenDialer("s1", {});
+  ASSERT_TRUE(dialer) << dialer.error().message();
+  ASSERT_TRUE(runtime().StopSandbox("s1"));
+  Result<os::Message> end = os::ReceiveMessage(dialer->get(), 16, 1);
+  ASSERT_TRUE(end);
+  EXPECT_TRUE(end->end);
 }
 
 TEST_P(RuntimeContract, StoppingASandboxTakesItsContainersAlong) {

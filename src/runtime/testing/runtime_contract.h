@@ -26,6 +26,10 @@ class RuntimeUnderTest {
                                 int exit_code) = 0;
   // For runtimes whose containers do not end by themselves: ends a started Quitter.
   virtual void LetQuit(const std::string& id, int exit_code) = 0;
+  // The process of an exec session that ends with `exit_code`, and for runtimes whose processes do not end by
+  // themselves: ends it.
+  virtual ExecRequest Exec(const std::string& sandbox_id, const std::string& id, int exit_code) = 0;
+  virtual void LetExecEnd(int exit_code) = 0;
   // Nothing of any pod is left.
   virtual bool Empty() = 0;
 };

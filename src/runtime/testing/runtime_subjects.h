@@ -36,6 +36,14 @@ class FakeSubject final : public RuntimeUnderTest {
     return Sleeper(sandbox_id, id);
   }
   void LetQuit(const std::string& id, int exit_code) override { fake_.Exit(id, exit_code); }
+  ExecRequest Exec(const std::string& sandbox_id, const std::string& id, int) override {
+    return {sandbox_id, id, "{}", false};
+  }
+  void LetExecEnd(int exit_code) override {
+    std::optional<FakeRuntime::Session> session = fake_.TakeSession();
+    ASSERT_TRUE(session);
+    FakeRuntime::EndSession(*session, exit_code);
+  }
   bool Empty() override { return fake_.Empty(); }
 
  private:
@@ -102,6 +110,10 @@ class ScriptSubject final : public RuntimeUnderTest {
     return Script(sandbox_id, id, StrCat("exit ", exit_code, "\n"));
   }
   void LetQuit(const std::string&, int) override {}
+  ExecRequest Exec(const std::string& sandbox_id, const std::string& id, int exit_code) override {
+    return {sandbox_id, id, StrCat("exit ", exit_code, "\n"), false};
+  }
+  void LetExecEnd(int) override {}
   bool Empty() override {
     auto pods = os::DirFd::OpenTrusted(state() + "/pods")->List();
     auto records = os::DirFd::MakeTrusted(state() + "/runtime", 0700)->List();
