@@ -80,6 +80,8 @@ sigset_t PrepareProcess() {
   ::prctl(PR_SET_DUMPABLE, 0);  // no core file with registry credentials
   ::mallopt(M_ARENA_MAX,
             2);  // an arena for each of 64 threads would be most of the daemon's memory
+  // Set, it does not move: what an exec has printed goes back to the system with its buffer.
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
@@ -93,7 +95,7 @@ sigset_t PrepareProcess() {
   return signals;
 }
 
-void WaitForEnd(const sigset_t& signals) {
+void WaitForEnd(const sigset_t& signals, berth::daemon::Node& node) {
   for (;;) {
     int signal = 0;
     if (::sigwait(&signals, &signal) != 0) continue;
@@ -102,14 +104,17 @@ void WaitForEnd(const sigset_t& signals) {
       return;
     }
     berth::LogInfo(
-        "SIGHUP: nothing to reload; registry and CNI configuration are read when they are used");
+        "SIGHUP: the streaming server's TLS files are read anew; registry and CNI configuration "
+        "are "
+        "read when they are used");
+    node.Reload();
   }
 }
 
 Result<> RunDaemon(const berth::daemon::Config& config, const sigset_t& signals) {
   auto node = TRY(berth::daemon::Node::Start(config, TRY(ExecutableDirectory())));
   TRY(berth::daemon::Notify("READY=1"));
-  WaitForEnd(signals);
+  WaitForEnd(signals, *node);
   return berth::daemon::Notify("STOPPING=1");
 }
 

@@ -43,6 +43,15 @@ struct Config {
   int64_t cni_timeout_s = 60;
   int64_t cni_parallel = 8;
 
+  std::string stream_address = "127.0.0.1";
+  int64_t stream_port = 0;
+  int64_t stream_uid = 65534;
+  std::string stream_tls_cert;
+  std::string stream_tls_key;
+  std::string stream_tls_client_ca;
+  int64_t stream_creation_timeout_s = 30;
+  int64_t stream_idle_timeout_s = 4 * 3600;
+
   std::vector<std::string> certs_dirs = {"/etc/berth/certs.d", "/etc/containerd/certs.d"};
   int64_t fetch_uid = 65534;
   int64_t parallel_layers = 3;

@@ -30,9 +30,9 @@ const auto& Table() {
       ConfigKey{"listen", TEXT(listen), "The CRI socket, unix:///absolute/path."},
       ConfigKey{"log_level", CHOICE(log_level, "debug", "info", "warning", "error"),
                 "Least severity of lines that are logged: debug, info, warning or error."},
-      ConfigKey{
-          "libexec_dir", TEXT(libexec_dir),
-          "Directory of berth-monitor, berth-fetch and berth-unpack; empty: where berthd is."},
+      ConfigKey{"libexec_dir", TEXT(libexec_dir),
+                "Directory of berth-monitor, berth-fetch, berth-unpack and berth-stream; empty: "
+                "where berthd is."},
 
       ConfigKey{"runtime.default_handler", TEXT(default_handler),
                 "Handler of pods whose RuntimeClass names none."},
@@ -61,6 +61,23 @@ const auto& Table() {
                 "Seconds that one CNI plugin may take."},
       ConfigKey{"network.parallel", NUMBER(cni_parallel, 1, 256),
                 "Pods whose networks are set up or torn down at the same time."},
+
+      ConfigKey{"streaming.address", TEXT(stream_address),
+                "IP address that the server of exec, attach and port-forward listens on; the "
+                "kubelet of the same node is its client."},
+      ConfigKey{"streaming.port", NUMBER(stream_port, 0, 65535), "Its port; 0: any that is free."},
+      ConfigKey{"streaming.uid", NUMBER(stream_uid, 1, 4294967294),
+                "User and group id of berth-stream, which is that server."},
+      ConfigKey{"streaming.tls_cert", TEXT(stream_tls_cert),
+                "Certificate chain (PEM) for HTTPS; empty: HTTP. Read anew when it has changed and "
+                "on SIGHUP."},
+      ConfigKey{"streaming.tls_key", TEXT(stream_tls_key), "Its private key (PEM)."},
+      ConfigKey{"streaming.tls_client_ca", TEXT(stream_tls_client_ca),
+                "Certificates (PEM) of which clients must show one; empty: any client."},
+      ConfigKey{"streaming.creation_timeout_s", NUMBER(stream_creation_timeout_s, 1, 3600),
+                "Seconds that a client may take to open its streams."},
+      ConfigKey{"streaming.idle_timeout_s", NUMBER(stream_idle_timeout_s, 1, 604800),
+                "Seconds without a byte after which a session is ended."},
 
       ConfigKey{"image.certs_dirs", LIST(certs_dirs),
                 "Directories with <registry host>/hosts.toml, containerd's format; the first that "

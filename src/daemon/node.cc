@@ -20,6 +20,8 @@ namespace berth::daemon {
 
 namespace {
 
+constexpr std::chrono::seconds kStreamPatience{5};
+
 Result<std::string> SocketPath(const std::string& listen) {
   constexpr std::string_view kScheme = "unix://";
   std::string path = listen.starts_with(kScheme) ? listen.substr(kScheme.size()) : listen;
@@ -133,12 +135,33 @@ Result<> Node::MakeEngine() {
   return engine_->Recover();
 }
 
+Result<> Node::StartStreams(const std::string& libexec) {
+  sessions::StreamServerOptions options;
+  options.program = libexec + "/berth-stream";
+  options.address = config_.stream_address;
+  options.port = static_cast<int>(config_.stream_port);
+  options.uid = static_cast<uid_t>(config_.stream_uid);
+  options.gid = static_cast<gid_t>(config_.stream_uid);
+  options.tls_cert = config_.stream_tls_cert;
+  options.tls_key = config_.stream_tls_key;
+  options.tls_client_ca = config_.stream_tls_client_ca;
+  options.creation_timeout = std::chrono::seconds(config_.stream_creation_timeout_s);
+  options.idle_timeout = std::chrono::seconds(config_.stream_idle_timeout_s);
+  streams_ = TRY(sessions::StreamServer::Start(std::move(options), *engine_, clock_));
+  // A kubelet that asks at once should find it; without it the rest works all the same.
+  if (Result<> ready = streams_->WaitReady(kStreamPatience); !ready)
+    LogWarn(StrCat("streaming: ", ready.error().message(), "; going on without"));
+  return Ok();
+}
+
+void Node::Reload() { streams_->ReloadTls(); }
+
 Result<> Node::Serve() {
   admin_ = TRY(api::admin::Server::Start(*images_, state_));
   std::string path = TRY(SocketPath(config_.listen));
   TRY(MakeSocketDirectory(path));
-  api::Services services{*engine_, *images_,        *runtime_,          *network_,
-                         clock_,   systemd_cgroup_, ConfigJson(config_)};
+  api::Services services{*engine_,  *images_, *runtime_,       *network_,
+                         *streams_, clock_,   systemd_cgroup_, ConfigJson(config_)};
   server_ = TRY(api::Server::Start(std::move(services), {.socket_path = path}));
   LogInfo(StrCat("serving CRI on ", path, ", root ", config_.root, ", state ", config_.state,
                  ", cgroup driver ", systemd_cgroup_ ? "systemd" : "cgroupfs"));
@@ -152,6 +175,7 @@ Result<std::unique_ptr<Node>> Node::Start(const Config& config, const std::strin
   TRY(node->OpenDirectories());
   TRY(node->OpenParts(libexec));
   TRY(node->MakeEngine(), "recover");
+  TRY(node->StartStreams(libexec));
   TRY(node->Serve());
   return node;
 }
@@ -159,6 +183,7 @@ Result<std::unique_ptr<Node>> Node::Start(const Config& config, const std::strin
 Node::~Node() {
   server_.reset();
   admin_.reset();
+  streams_.reset();
   bool empty = engine_ && engine_->ListPodSandbox({}).empty();
   engine_.reset();
   records_.reset();

@@ -8,6 +8,7 @@
 
 #include "api/admin/server.h"
 #include "api/cri/server.h"
+#include "api/sessions/stream_server.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "daemon/config.h"
@@ -35,12 +36,15 @@ class Node {
   // Stops serving; pods go on running. With no pod left the state directory is an ordinary one
   // again.
   ~Node();
+  // What may change while the daemon runs: the streaming server's TLS files.
+  void Reload();
 
  private:
   Node() = default;
   Result<> OpenDirectories();
   Result<> OpenParts(const std::string& libexec);
   Result<> MakeEngine();
+  Result<> StartStreams(const std::string& libexec);
   Result<> Serve();
 
   Config config_;
@@ -59,6 +63,7 @@ class Node {
   std::unique_ptr<pod::Records> records_;
   std::unique_ptr<pod::Engine> engine_;
   std::unique_ptr<api::admin::Server> admin_;
+  std::unique_ptr<sessions::StreamServer> streams_;
   std::unique_ptr<api::Server> server_;
 };
 

@@ -89,6 +89,16 @@ class Engine {
                                        std::chrono::nanoseconds timeout);
   Result<> ReopenContainerLog(const std::string& id);
 
+  // Sessions come in two steps. Check..., when one is asked for: InvalidArgument, NotFound or FailedPrecondition, else
+  // the same with the whole id in it. Start..., when its client's streams are there: checks again what may have changed,
+  // and gives the streams, or the dialer, away (runtime/runtime.h).
+  Result<ExecOptions> CheckExec(ExecOptions options);
+  Result<runtime::SessionStreams> StartExec(const ExecOptions& options);
+  Result<AttachOptions> CheckAttach(AttachOptions options);
+  Result<runtime::SessionStreams> StartAttach(const AttachOptions& options);
+  Result<PortForwardOptions> CheckPortForward(PortForwardOptions options);
+  Result<os::Fd> StartPortForward(const PortForwardOptions& options);
+
   // JSON for `crictl inspect` and `inspectp`: key -> JSON text.
   Result<StringMap> PodSandboxInfo(const std::string& id);
   Result<StringMap> ContainerInfo(const std::string& id);

@@ -182,6 +182,10 @@ struct Engine::Impl {
   Result<StringMap> PodSandboxInfo(const std::string& id);
   Result<StringMap> ContainerInfo(const std::string& id);
 
+  // --- sessions.cc
+  Result<runtime::SessionStreams> StartExec(const ExecOptions& options);
+  Result<SandboxRecord> NeedReady(const std::string& id, std::string_view what);
+
   // --- recover.cc
   Result<> Recover();
   Result<> Apply(Action& action);

@@ -8,7 +8,8 @@
 namespace berth::pod {
 
 namespace {
-constexpr size_t kExecOutputLimit = 16u << 20;
+// The kubelet receives messages of at most 16 MiB: both streams and the rest of the answer.
+constexpr size_t kExecOutputLimit = (16u << 20) - 1024;
 }  // namespace
 
 Result<ContainerRecord> Engine::Impl::NeedRunning(const std::string& id, std::string_view what) {

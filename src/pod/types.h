@@ -138,6 +138,21 @@ struct ContainerConfig {
   int stop_signal = 0;  // CRI Signal enum mapped to a number; 0: not set
 };
 
+// Exec, Attach and PortForward; the last two only name what is there.
+struct ExecOptions {
+  std::string container_id;
+  std::vector<std::string> command;
+  bool tty = false, std_in = false, std_out = false, std_err = false;
+};
+struct AttachOptions {
+  std::string container_id;
+  bool tty = false, std_in = false, std_out = false, std_err = false;
+};
+struct PortForwardOptions {
+  std::string sandbox_id;
+  std::vector<int32_t> ports;  // CRI's; a client may ask for others when it comes
+};
+
 enum class SandboxState { kReady = 0, kNotReady = 1 };
 enum class ContainerState { kCreated = 0, kRunning = 1, kExited = 2, kUnknown = 3 };
 

@@ -34,8 +34,14 @@ struct Stream {
   std::string kept;
 };
 
+// Room for more of a stream when both together may have `limit` bytes: each is certain of half.
+size_t Room(const Stream& stream, const Stream& other, size_t limit) {
+  const size_t most = std::max(limit / 2, limit - std::min(limit, other.kept.size()));
+  return most - std::min(most, stream.kept.size());
+}
+
 // Keeps what fits and drops the rest: the process must never wait for a full pipe.
-void ReadStream(Stream& stream, size_t limit) {
+void ReadStream(Stream& stream, Stream& other, size_t limit) {
   std::array<char, 65536> buffer;
   ssize_t n;
   do n = ::read(stream.fd.get(), buffer.data(), buffer.size());
@@ -45,7 +51,10 @@ void ReadStream(Stream& stream, size_t limit) {
     stream.fd.Reset();
     return;
   }
-  stream.kept.append(buffer.data(), std::min(static_cast<size_t>(n), limit - stream.kept.size()));
+  const size_t more = std::min(static_cast<size_t>(n), Room(stream, other, limit));
+  stream.kept.append(buffer.data(), more);
+  // What the other one had beyond its half was only lent.
+  if (stream.kept.size() + other.kept.size() > limit) other.kept.resize(limit - stream.kept.size());
 }
 
 // One poll over both streams and the end of the process. False: the time is over.
@@ -57,7 +66,8 @@ Result<bool> ReadRound(std::array<Stream, 2>& streams, int ended_fd, const Deadl
   if (n < 0 && errno != EINTR) return ErrnoError("poll");
   if (n == 0) return false;
   for (size_t i = 0; i < 2; ++i)
-    if (n > 0 && fds[i].fd >= 0 && fds[i].revents != 0) ReadStream(streams[i], limit);
+    if (n > 0 && fds[i].fd >= 0 && fds[i].revents != 0)
+      ReadStream(streams[i], streams[1 - i], limit);
   return true;
 }
 

@@ -109,6 +109,26 @@ TEST_F(MonitorRuntimeTest, ExecOutputIsCutAndDrained) {
   EXPECT_EQ(output->exit_code, 5);
 }
 
+TEST_F(MonitorRuntimeTest, ExecOutputOfBothStreamsFitsTheLimitAndEachHasHalf) {
+  Run("c1", "exec sleep 1000");
+  constexpr const char* kErr = "head -c $1 /dev/zero | tr '\\0' e >&2";
+  auto both = [&](int out, int err) {
+    return Exec(StrCat("head -c ", out, " /dev/zero; set -- ", err, "; ", kErr), 20s, 100'000);
+  };
+  Result<ExecOutput> output = both(300'000, 300'000);
+  ASSERT_TRUE(output);
+  EXPECT_EQ(output->out, std::string(50'000, '\0'));
+  EXPECT_EQ(output->err, std::string(50'000, 'e'));
+  output = both(300'000, 20'000);
+  ASSERT_TRUE(output);
+  EXPECT_EQ(output->out.size(), 80'000U);
+  EXPECT_EQ(output->err.size(), 20'000U);
+  output = both(10, 300'000);
+  ASSERT_TRUE(output);
+  EXPECT_EQ(output->out.size(), 10U);
+  EXPECT_EQ(output->err.size(), 99'990U);
+}
+
 TEST_F(MonitorRuntimeTest, ExecThatTakesTooLongIsKilledWithItsChildren) {
   Run("c1", "exec sleep 1000");
   const std::string pids = StrCat(subject_.temp().path(), "/pids");

@@ -76,7 +76,8 @@ struct ExecRequest {
 
 struct ExecOutput {
   int exit_code = 0;
-  std::string out;  // at most `limit` bytes of each stream; what is beyond was read and dropped
+  // At most `limit` bytes of both together, each certain of half; what is beyond was read and dropped.
+  std::string out;
   std::string err;
 };
 

@@ -15,11 +15,25 @@ namespace {
 
 namespace v1 = ::runtime::v1;
 
+class FakeSessions final : public sessions::Sessions {
+ public:
+  Result<std::string> Url(sessions::Session session) override {
+    TRY(Ready());
+    last = std::move(session);
+    return std::string("http://127.0.0.1:1/x/token");
+  }
+  Result<> Ready() override {
+    return why_not.empty() ? Ok() : Result<>(Error(Code::kUnavailable, why_not));
+  }
+  sessions::Session last;
+  std::string why_not;
+};
+
 class ServerTest : public testing::Test {
  protected:
   ServerTest() : temp_(*os::TempDir::Make()), path_(temp_.path() + "/cri.sock") {
-    Services services{*world_.engine, world_.images, world_.runtime,        world_.network,
-                      world_.clock,   false,         R"({"stateDir":"/s"})"};
+    Services services{*world_.engine, world_.images, world_.runtime, world_.network,
+                      sessions_,      world_.clock,  false,          R"({"stateDir":"/s"})"};
     Result<std::unique_ptr<Server>> started =
         Server::Start(std::move(services), {.socket_path = path_});
     EXPECT_TRUE(started) << started.error().message();
@@ -56,6 +70,7 @@ class ServerTest : public testing::Test {
   using Runtime = v1::RuntimeService::Stub;
   using Images = v1::ImageService::Stub;
   pod::World world_;
+  FakeSessions sessions_;
   os::TempDir temp_;
   std::string path_;
   std::unique_ptr<Server> server_;
@@ -190,13 +205,64 @@ TEST_F(ServerTest, WhatHasNoMeaningIsRefusedBeforeAnythingIsMade) {
 }
 
 TEST_F(ServerTest, CallsOfLaterIssuesAnswerUnimplemented) {
-  v1::ExecResponse exec;
-  EXPECT_EQ(Call(*runtime_, &Runtime::Exec, v1::ExecRequest(), &exec).error_code(),
-            grpc::StatusCode::UNIMPLEMENTED);
   v1::ContainerStatsResponse stats;
   EXPECT_EQ(
       Call(*runtime_, &Runtime::ContainerStats, v1::ContainerStatsRequest(), &stats).error_code(),
       grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST_F(ServerTest, ExecAttachAndPortForwardGiveAnAddress) {
+  const std::string pod = RunPod("web");
+  std::string id = world_.Create(pod).value_or("");
+  ASSERT_TRUE(world_.engine->StartContainer({}, id));
+  v1::ExecRequest exec;
+  exec.set_container_id(id);
+  exec.add_cmd("sh");
+  exec.set_tty(true);
+  exec.set_stdin(true);
+  exec.set_stdout(true);
+  v1::ExecResponse exec_url;
+  grpc::Status status = Call(*runtime_, &Runtime::Exec, exec, &exec_url);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(exec_url.url(), "http://127.0.0.1:1/x/token");
+  const auto& asked = std::get<pod::ExecOptions>(sessions_.last);
+  EXPECT_EQ(asked.container_id, id);
+  EXPECT_EQ(asked.command, std::vector<std::string>{"sh"});
+  EXPECT_TRUE(asked.tty && asked.std_in && asked.std_out && !asked.std_err);
+  v1::AttachRequest attach;
+  attach.set_container_id(id);
+  attach.set_stderr(true);
+  v1::AttachResponse attach_url;
+  ASSERT_TRUE(Call(*runtime_, &Runtime::Attach, attach, &attach_url).ok());
+  EXPECT_TRUE(std::get<pod::AttachOptions>(sessions_.last).std_err);
+  v1::PortForwardRequest forward;
+  forward.set_pod_sandbox_id(pod);
+  forward.add_port(80);
+  v1::PortForwardResponse forward_url;
+  ASSERT_TRUE(Call(*runtime_, &Runtime::PortForward, forward, &forward_url).ok());
+  EXPECT_EQ(std::get<pod::PortForwardOptions>(sessions_.last).ports, std::vector<int32_t>{80});
+  exec.set_stderr(true);
+  ExpectStatus(Call(*runtime_, &Runtime::Exec, exec, &exec_url), grpc::StatusCode::INVALID_ARGUMENT,
+               "tty and stderr");
+  ExpectStatus(Call(*runtime_, &Runtime::Attach, v1::AttachRequest(), &attach_url),
+               grpc::StatusCode::INVALID_ARGUMENT, "none of stdin");
+  ExpectStatus(Call(*runtime_, &Runtime::PortForward, v1::PortForwardRequest(), &forward_url),
+               grpc::StatusCode::INVALID_ARGUMENT, "id");
+}
+
+TEST_F(ServerTest, AStreamingServerThatIsDownIsInTheStatusAndInTheAnswer) {
+  sessions_.why_not = "berth-stream: ended: exit code 1";
+  v1::StatusResponse status;
+  ASSERT_TRUE(Call(*runtime_, &Runtime::Status, v1::StatusRequest(), &status).ok());
+  EXPECT_TRUE(status.status().conditions(0).status());
+  EXPECT_EQ(status.status().conditions(2).type(), "StreamingReady");
+  EXPECT_FALSE(status.status().conditions(2).status());
+  EXPECT_EQ(status.status().conditions(2).message(), sessions_.why_not);
+  v1::PortForwardRequest forward;
+  forward.set_pod_sandbox_id(RunPod("web"));
+  v1::PortForwardResponse url;
+  ExpectStatus(Call(*runtime_, &Runtime::PortForward, forward, &url), grpc::StatusCode::UNAVAILABLE,
+               sessions_.why_not);
 }
 
 TEST_F(ServerTest, AnImageThatIsNotThereIsAnAnswerWithoutAnImage) {
@@ -242,8 +308,8 @@ TEST_F(ServerTest, TheSocketIsForRootAndItsGroup) {
 }
 
 TEST_F(ServerTest, ASocketThatIsServedIsNotTakenOver) {
-  Services services{*world_.engine, world_.images, world_.runtime, world_.network, world_.clock,
-                    false,          "{}"};
+  Services services{*world_.engine, world_.images, world_.runtime, world_.network,
+                    sessions_,      world_.clock,  false,          "{}"};
   auto second = Server::Start(std::move(services), {.socket_path = path_});
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code(), Code::kFailedPrecondition);
@@ -257,8 +323,9 @@ TEST(ServerStartTest, AFileInThePlaceOfTheSocketIsNotRemoved) {
   auto temp = os::TempDir::Make();
   ASSERT_TRUE(temp);
   ASSERT_TRUE(temp->dir().WriteFile("cri.sock", "precious", 0600));
+  FakeSessions sessions;
   Services services{*world.engine, world.images, world.runtime, world.network,
-                    world.clock,   false,        "{}"};
+                    sessions,      world.clock,  false,         "{}"};
   auto started = Server::Start(std::move(services), {.socket_path = temp->path() + "/cri.sock"});
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().code(), Code::kFailedPrecondition);

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "api/sessions/session.h"
 #include "image/images.h"
 #include "pod/engine.h"
 #include "runtime/network.h"
@@ -17,6 +18,7 @@ struct Services {
   image::Images& images;
   runtime::Runtime& runtime;
   runtime::Network& network;
+  sessions::Sessions& sessions;
   const Clock& clock;
   bool systemd_cgroup = false;
   std::string config_json;  // for `crictl info`; critest reads stateDir from it

@@ -31,6 +31,9 @@ BERTH_CRI_HANDLER(Status) {
   AddCondition(response->mutable_status(), "RuntimeReady", Ok(), "", "");
   AddCondition(response->mutable_status(), "NetworkReady", services.network.Ready(),
                "NetworkPluginNotReady", "Network plugin returns error: ");
+  if (Result<> streaming = services.sessions.Ready(); !streaming)
+    AddCondition(response->mutable_status(), "StreamingReady", streaming, "StreamingServerNotReady",
+                 "");
   for (const auto& handler : services.runtime.Handlers()) {
     AddHandler(handler.name, response);
     if (handler.is_default) AddHandler("", response);
