@@ -9,9 +9,7 @@ if(NOT EXISTS ${CMAKE_CURRENT_LIST_DIR}/fetch_main.cc)
   return()
 endif()
 find_package(CURL REQUIRED)
-find_package(PkgConfig REQUIRED)
 find_package(nlohmann_json REQUIRED)
-pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 
 set(fetch_dir ${CMAKE_CURRENT_LIST_DIR})
 set(image_dir ${fetch_dir}/..)
@@ -23,7 +21,7 @@ list(FILTER fetch_tests INCLUDE REGEX "_test\\.cc$")
 add_library(berth_fetch_core STATIC ${fetch_all} ${image_dir}/fetch_protocol.cc ${image_dir}/fetch_protocol_images.cc
   ${image_dir}/sha256.cc)
 target_link_libraries(berth_fetch_core PUBLIC berth_flags_full berth_oci berth_os berth_base
-  CURL::libcurl OpenSSL::SSL OpenSSL::Crypto nlohmann_json::nlohmann_json PkgConfig::SECCOMP Threads::Threads)
+  CURL::libcurl OpenSSL::SSL OpenSSL::Crypto nlohmann_json::nlohmann_json berth_syscall_filter Threads::Threads)
 
 add_executable(berth-fetch ${fetch_dir}/fetch_main.cc)
 target_link_libraries(berth-fetch PRIVATE berth_fetch_core)

@@ -17,6 +17,7 @@
 #include "image/process_fetcher_files.h"
 #include "image/sha256.h"
 #include "image/testing/fake_registry.h"
+#include "os/confine.h"
 #include "os/dir_fd.h"
 #include "os/process.h"
 
@@ -243,9 +244,9 @@ TEST(SandboxTest, BelievesOnlyAStatusThatIsComplete) {
       "Uid:\t5\t5\t5\t5\nGid:\t6\t6\t6\t6\nGroups:\t \nCapInh:\t0000000000000000\n"
       "CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n"
       "CapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
-  EXPECT_TRUE(fetch::CheckStatus(good, {5, 6}));
-  EXPECT_FALSE(fetch::CheckStatus(good, {5, 5}));
-  EXPECT_FALSE(fetch::CheckStatus("", {5, 6}));
+  EXPECT_TRUE(os::CheckConfined(good, 5, 6));
+  EXPECT_FALSE(os::CheckConfined(good, 5, 5));
+  EXPECT_FALSE(os::CheckConfined("", 5, 6));
   for (const auto& [from, to] :
        std::vector<std::pair<std::string, std::string>>{{"CapBnd:\t0", "CapBnd:\t1"},
                                                         {"Groups:\t ", "Groups:\t0"},
@@ -255,7 +256,7 @@ TEST(SandboxTest, BelievesOnlyAStatusThatIsComplete) {
                                                         {"CapAmb", "CapXyz"}}) {
     std::string bad = good;
     bad.replace(bad.find(from), from.size(), to);
-    EXPECT_FALSE(fetch::CheckStatus(bad, {5, 6})) << to;
+    EXPECT_FALSE(os::CheckConfined(bad, 5, 6)) << to;
   }
 }
 

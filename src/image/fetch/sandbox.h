@@ -27,10 +27,6 @@ Result<> EnterSandbox(const SandboxOptions& options);
 // The allow-list (seccomp.cc); everything else is EPERM.
 Result<> InstallSeccomp();
 
-// The outcome: `status` is the text of /proc/self/status. FailedPrecondition naming the line that
-// is not as it must be.
-Result<> CheckStatus(const std::string& status, const SandboxOptions& options);
-
 // The system's CA bundle (PEM); "" when there is none. Read before the sandbox is entered.
 Result<std::string> ReadSystemCa();
 

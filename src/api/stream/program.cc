@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/stream/program.h"
+
+namespace berth::stream {
+
+Result<std::unique_ptr<Program>> Program::Make(const ProgramOptions& options, os::Fd daemon,
+                                               os::Fd listener) {
+  std::unique_ptr<Program> program(new Program);
+  Program* self = program.get();
+  self->options_ = options;
+  self->loop_ = TRY(os::EventLoop::Make());
+  self->listener_ = std::move(listener);
+  self->link_ = TRY(DaemonLink::Make(
+      *self->loop_, std::move(daemon),
+      [self] {
+        self->listener_.Reset();
+        self->server_->StopListening();
+      },
+      [self](std::vector<os::Fd> files) { self->OnTls(std::move(files)); }));
+  self->server_ = std::make_unique<Server>(
+      *self->loop_, *self->link_, options.server,
+      [self](os::Fd socket) { return self->Wrap(std::move(socket)); },
+      [self] { self->loop_->Stop(); });
+  return program;
+}
+
+Program::~Program() = default;
+
+Result<> Program::Run() {
+  if (!options_.tls) TRY(Start());
+  return loop_->Run();
+}
+
+Result<> Program::Start() {
+  const uint16_t port = TRY(BoundPort(listener_.get()));
+  TRY(server_->Start(std::move(listener_)));
+  link_->Notify(Packet(Type::kReady, 0, Ready{port, options_.tls}));
+  return Ok();
+}
+
+void Program::OnTls(std::vector<os::Fd>) {
+  link_->Notify(ErrorReply(0, Error(Code::kUnimplemented, "TLS is not there yet")));
+}
+
+Result<std::unique_ptr<Transport>> Program::Wrap(os::Fd socket) {
+  return MakePlainTransport(std::move(socket));
+}
+
+}  // namespace berth::stream

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// berth-stream without its sandbox: the loop, the link to berthd, the server. Owned by main or a test; one thread.
+#pragma once
+
+#include <memory>
+
+#include "api/stream/server.h"
+
+namespace berth::stream {
+
+struct ProgramOptions {
+  ServerOptions server;
+  bool tls = false;
+};
+
+class Program {
+ public:
+  // `daemon`: the socket to berthd. `listener`: bound.
+  static Result<std::unique_ptr<Program>> Make(const ProgramOptions& options, os::Fd daemon,
+                                               os::Fd listener);
+  ~Program();
+
+  // Says Ready (with TLS after the first kTls) and serves until berthd's end has closed and the last session is over.
+  Result<> Run();
+  os::EventLoop& loop() { return *loop_; }
+  size_t connections() const { return server_->connections(); }
+
+ private:
+  Program() = default;
+  Result<> Start();
+  void OnTls(std::vector<os::Fd> files);
+  Result<std::unique_ptr<Transport>> Wrap(os::Fd socket);
+
+  ProgramOptions options_;
+  // Destroyed in the reverse order: connections before the link, all before the loop.
+  std::unique_ptr<os::EventLoop> loop_;
+  os::Fd listener_;
+  std::unique_ptr<DaemonLink> link_;
+  std::unique_ptr<Server> server_;
+};
+
+}  // namespace berth::stream
