@@ -68,7 +68,7 @@ def run_counted(command, totals):
     code = process.wait()
     found = re.fullmatch(r"(\d+) passed, (\d+) failed, (\d+) skipped", last)
     if not found:
-        print(f"FAILED {command[-1]}: ended without its counts (exit code {code})")
+        print(f"FAILED {command[1]}: ended without its counts (exit code {code})")
         totals.add(failed=1)
         return
     passed, failed, skipped = map(int, found.groups())
@@ -90,6 +90,7 @@ def check_format(totals):
 
 def unit(totals):
     run_script("layers", [sys.executable, "tools/check_layers.py"], totals)
+    run_script("rules", [sys.executable, "tools/check_rules.py"], totals)
     run_script("sizes", [sys.executable, "tools/check_size.py"], totals)
     check_format(totals)
     for binary in sorted(BIN.glob("*_test")):
@@ -97,20 +98,21 @@ def unit(totals):
         run_gtest(binary, totals, ["unshare", "-m", "--propagation", "private"])
 
 
-def suite(name):
+def suite(name, *arguments):
     path = ROOT / "tests" / name / "run.py"
 
     def run(totals):
         if not path.exists():
             print(f"{name}: this part does not exist yet; docs/testing.md says when it comes")
             return
-        run_counted([sys.executable, str(path)], totals)
+        run_counted([sys.executable, str(path), *arguments], totals)
 
     return run
 
 
 PARTS = {"unit": unit, **{name: suite(name) for name in
-                          ("integration", "conformance", "crash", "fuzz", "kubernetes", "vm")}}
+                          ("integration", "conformance", "crash", "fuzz", "kubernetes", "vm")},
+         "conformance-full": suite("conformance", "--full")}
 
 
 def main():

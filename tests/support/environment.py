@@ -52,8 +52,8 @@ def cgroup_parent():
     return f"/berth-test-{os.environ[INSIDE]}"
 
 
-def run_isolated(main):
-    """Runs main() in the environment and ends this process with its exit code."""
+def run_isolated(main, seconds=SUITE_SECONDS):
+    """Runs main() in the environment, for that long at most, and ends this process with its exit code."""
     if os.environ.get(INSIDE):
         sys.exit(main())
     os.environ[INSIDE] = str(os.getpid())
@@ -71,7 +71,7 @@ def run_isolated(main):
     try:
         signal.signal(signal.SIGTERM, lambda *_: os.kill(first, signal.SIGKILL))
         signal.signal(signal.SIGALRM, lambda *_: os.kill(first, signal.SIGKILL))
-        signal.alarm(SUITE_SECONDS)
+        signal.alarm(seconds)
         code = os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
     except KeyboardInterrupt:
         os.kill(first, signal.SIGKILL)
