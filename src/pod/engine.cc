@@ -35,7 +35,7 @@ Engine::~Engine() = default;
 Result<> Engine::Recover() { return impl_->Recover(); }
 
 void Engine::SetEventListener(std::function<void(const LifecycleEvent&)> listener) {
-  impl_->listener = std::move(listener);
+  *impl_->listener.Lock() = std::move(listener);
 }
 
 Result<std::string> Engine::RunPodSandbox(const Call& call, const SandboxConfig& config,

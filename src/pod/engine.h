@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -45,6 +46,16 @@ struct LifecycleEvent {
   std::string sandbox_id;
   std::string container_id;  // the sandbox id for events of the sandbox itself
   int64_t created_at = 0;    // wall nanoseconds, monotonic within one daemon
+  // The pod when the event is reported, or what it was before it went; none: it has no record.
+  std::optional<SandboxStatus> sandbox;
+  std::vector<ContainerStatus> containers;  // all that are in it then
+};
+
+// A pod and what is in it at one time.
+struct PodSnapshot {
+  SandboxStatus sandbox;
+  std::vector<ContainerStatus> containers;
+  int64_t taken_at = 0;  // before it was looked at, on the events' clock
 };
 
 class Engine {
@@ -65,7 +76,8 @@ class Engine {
   // Reads the records, looks at what is there, applies Reconcile. Before the first request; once.
   // Exits and lifecycle events are handled from then on, not before.
   Result<> Recover();
-  // Called on the engine's event thread after each change of state. Set before Recover.
+  // Called on the engine's event thread after each change of state. Replaces the one before, whose
+  // last call may still be going on when this returns.
   void SetEventListener(std::function<void(const LifecycleEvent&)> listener);
 
   // A repeat of a call in flight, or of one that has succeeded, gives the same id (same metadata
@@ -75,6 +87,7 @@ class Engine {
   Result<> StopPodSandbox(const Call& call, const std::string& id);
   Result<> RemovePodSandbox(const Call& call, const std::string& id);
   Result<SandboxStatus> PodSandboxStatus(const std::string& id);
+  Result<PodSnapshot> Snapshot(const std::string& id);
   std::vector<SandboxStatus> ListPodSandbox(const SandboxFilter& filter);
 
   Result<std::string> CreateContainer(const Call& call, const std::string& sandbox_id,

@@ -104,6 +104,7 @@ struct Engine::Impl {
   Result<SandboxPtr> NeedSandbox(const std::string& id);  // NotFound
   Result<ContainerPtr> NeedContainer(const std::string& id);
   std::vector<ContainerPtr> ContainersOf(const std::string& sandbox_id);
+  std::vector<ContainerStatus> StatusesOf(const std::string& sandbox_id);
   void Forget(const SandboxPtr& sandbox);
   void Forget(const ContainerPtr& container);
 
@@ -113,10 +114,11 @@ struct Engine::Impl {
   void PersistOrLog(SandboxObject& sandbox);
   void PersistOrLog(ContainerObject& container);
   void Emit(LifecycleEvent::Type type, const std::string& sandbox, const std::string& object);
+  void Emit(LifecycleEvent::Type type, const SandboxPtr& sandbox, const std::string& object);
   void EventLoop();
   void OnExited(const runtime::ContainerExited& event);
   void OnLost(const runtime::MonitorLost& event);
-  void OnLifecycle(LifecycleEvent event);
+  void OnLifecycle(PendingEvent pending);
 
   // --- run_pod_sandbox.cc
   Result<std::string> RunPodSandbox(const Call& call, const SandboxConfig& config,
@@ -196,9 +198,9 @@ struct Engine::Impl {
   Dependencies d;
   const EngineConfig config;
   Guarded<Table> table;
-  std::function<void(const LifecycleEvent&)> listener;
+  Guarded<std::function<void(const LifecycleEvent&)>> listener;
   std::shared_ptr<EventQueue> queue = std::make_shared<EventQueue>();
-  int64_t last_event = 0;  // event thread only
+  std::atomic<int64_t> last_event{0};  // written by the event thread only
   std::atomic<bool> ending{false};
   Workers workers;
   std::thread event_thread;

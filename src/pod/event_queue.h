@@ -5,6 +5,7 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -15,7 +16,15 @@
 
 namespace berth::pod {
 
-using EngineEvent = std::variant<runtime::ContainerExited, runtime::MonitorLost, LifecycleEvent>;
+struct SandboxObject;
+
+// An event that is not reported yet, with its pod, whose record may go before that.
+struct PendingEvent {
+  LifecycleEvent event;
+  std::shared_ptr<SandboxObject> sandbox;  // may be null
+};
+
+using EngineEvent = std::variant<runtime::ContainerExited, runtime::MonitorLost, PendingEvent>;
 
 class EventQueue {
  public:

@@ -48,21 +48,38 @@ void Engine::Impl::PersistOrLog(ContainerObject& container) {
 
 void Engine::Impl::Emit(LifecycleEvent::Type type, const std::string& sandbox,
                         const std::string& object) {
-  queue->Push(LifecycleEvent{type, sandbox, object, d.clock.WallNanos()});
+  PendingEvent pending{{type, sandbox, object, d.clock.WallNanos(), {}, {}}, nullptr};
+  {
+    auto locked = table.Lock();
+    auto found = locked->sandboxes.find(sandbox);
+    if (found != locked->sandboxes.end()) pending.sandbox = found->second;
+  }
+  queue->Push(std::move(pending));
+}
+
+void Engine::Impl::Emit(LifecycleEvent::Type type, const SandboxPtr& sandbox,
+                        const std::string& object) {
+  queue->Push(PendingEvent{{type, sandbox->id, object, d.clock.WallNanos(), {}, {}}, sandbox});
 }
 
 void Engine::Impl::EventLoop() {
   while (std::optional<EngineEvent> event = queue->Pop()) {
     if (auto* exited = std::get_if<runtime::ContainerExited>(&*event)) OnExited(*exited);
     if (auto* lost = std::get_if<runtime::MonitorLost>(&*event)) OnLost(*lost);
-    if (auto* lifecycle = std::get_if<LifecycleEvent>(&*event)) OnLifecycle(std::move(*lifecycle));
+    if (auto* lifecycle = std::get_if<PendingEvent>(&*event)) OnLifecycle(std::move(*lifecycle));
   }
 }
 
-void Engine::Impl::OnLifecycle(LifecycleEvent event) {
+void Engine::Impl::OnLifecycle(PendingEvent pending) {
+  LifecycleEvent& event = pending.event;
   // Rule 36: never going back, although the wall clock may.
-  event.created_at = last_event = std::max(event.created_at, last_event + 1);
-  if (listener) listener(event);
+  event.created_at = std::max(event.created_at, last_event.load() + 1);
+  last_event = event.created_at;
+  std::function<void(const LifecycleEvent&)> report = *listener.Lock();
+  if (!report) return;
+  if (pending.sandbox) event.sandbox = StatusOf(pending.sandbox->state.Lock()->record);
+  event.containers = StatusesOf(event.sandbox_id);
+  report(event);
 }
 
 void Engine::Impl::OnExited(const runtime::ContainerExited& event) {

@@ -38,7 +38,7 @@ Result<> Engine::Impl::RemoveClaimed(const Call& call, const SandboxPtr& sandbox
   TRY(Persist(*sandbox));
   if (record.owns_cgroup) TRY(d.host.RemoveCgroup(record.cgroup_path));
   TRY(EraseSandbox(sandbox));
-  Emit(LifecycleEvent::Type::kDeleted, sandbox->id, sandbox->id);
+  Emit(LifecycleEvent::Type::kDeleted, sandbox, sandbox->id);
   return Ok();
 }
 

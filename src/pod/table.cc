@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finding and listing pods and containers.
+#include <algorithm>
+
 #include "base/strings.h"
 #include "pod/engine_impl.h"
 
@@ -79,6 +81,15 @@ std::vector<ContainerPtr> Engine::Impl::ContainersOf(const std::string& sandbox_
   return out;
 }
 
+std::vector<ContainerStatus> Engine::Impl::StatusesOf(const std::string& sandbox_id) {
+  std::vector<ContainerStatus> out;
+  for (const ContainerPtr& container : ContainersOf(sandbox_id)) {
+    auto state = container->state.Lock();
+    if (Visible(*state)) out.push_back(StatusOf(state->record));
+  }
+  return out;
+}
+
 void Engine::Impl::Forget(const SandboxPtr& sandbox) {
   {
     auto locked = table.Lock();
@@ -104,6 +115,16 @@ void Engine::Impl::Forget(const ContainerPtr& container) {
 Result<SandboxStatus> Engine::PodSandboxStatus(const std::string& id) {
   SandboxPtr sandbox = TRY(impl_->NeedSandbox(id));
   return StatusOf(sandbox->state.Lock()->record);
+}
+
+Result<PodSnapshot> Engine::Snapshot(const std::string& id) {
+  PodSnapshot snapshot;
+  // Not older than what has been reported as an event, even if the clock was set back.
+  snapshot.taken_at = std::max(impl_->d.clock.WallNanos(), impl_->last_event.load());
+  SandboxPtr sandbox = TRY(impl_->NeedSandbox(id));
+  snapshot.sandbox = StatusOf(sandbox->state.Lock()->record);
+  snapshot.containers = impl_->StatusesOf(sandbox->id);
+  return snapshot;
 }
 
 Result<ContainerStatus> Engine::GetContainerStatus(const std::string& id) {

@@ -13,7 +13,7 @@ from support.node import Node
 from support.snapshot import Snapshot, of_the_node_itself
 
 PARTS = ["test_images", "test_pods", "test_containers", "test_logs", "test_security", "test_volumes", "test_network",
-         "test_errors", "test_restart", "test_whole"]
+         "test_errors", "test_cri", "test_rules", "test_restart", "test_whole"]
 
 
 def main():

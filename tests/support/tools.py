@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """crictl and critest of the version the suites are written for, built once into .cache/bin."""
+import json
 import os
 import pathlib
 import shutil
@@ -26,7 +27,7 @@ def _go():
     return path
 
 
-def _built(name, command):
+def _built(name, command, package=None):
     path = CACHE / name
     if path.exists():
         return path
@@ -34,7 +35,7 @@ def _built(name, command):
     CACHE.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}")
     done = subprocess.run([_go(), *command, "-ldflags", f"-s -w -X sigs.k8s.io/cri-tools/pkg/version.Version={VERSION}",
-                           "-o", str(part), f"sigs.k8s.io/cri-tools/cmd/{name}"],
+                           "-o", str(part), package or f"sigs.k8s.io/cri-tools/cmd/{name}"],
                           cwd=MODULE, env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
                           capture_output=True, text=True)
     if done.returncode != 0:
@@ -62,6 +63,37 @@ def crictl():
 
 def critest():
     return _built("critest", ["test", "-c"])
+
+
+def ginkgo():
+    """What critest -parallel runs; of the version that critest is built with."""
+    return _built("ginkgo", ["build"], "github.com/onsi/ginkgo/v2/ginkgo")
+
+
+def go_program(module):
+    """A test's own program: the Go module of that name beside this file."""
+    directory = pathlib.Path(__file__).resolve().parent / module
+    path = CACHE / module
+    newest = max(file.stat().st_mtime for file in directory.iterdir())
+    if path.exists() and path.stat().st_mtime > newest:
+        return path
+    CACHE.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}")
+    done = subprocess.run([_go(), "build", "-o", str(part), "."], cwd=directory, capture_output=True, text=True,
+                          env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"})
+    if done.returncode != 0:
+        raise SystemExit(f"building {module} failed:\n{done.stdout}{done.stderr}")
+    part.rename(path)
+    return path
+
+
+def go_source(module, dependency):
+    """Where the Go client has put a dependency of the module of that name beside this file; its sum is checked."""
+    directory = pathlib.Path(__file__).resolve().parent / module
+    done = subprocess.run([_go(), "mod", "download", "-json", dependency], cwd=directory, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{dependency} for {module}: {done.stdout}{done.stderr}")
+    return pathlib.Path(json.loads(done.stdout)["Dir"])
 
 
 def berth_binary(name):

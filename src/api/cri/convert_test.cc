@@ -62,7 +62,7 @@ TEST(ConvertTest, UnknownEnumNumbersAreRefused) {
             std::string::npos);
 }
 
-TEST(ConvertTest, AnImagesUserIsANumberOrAName) {
+TEST(ConvertTest, Rule12AnImagesUserIsANumberOrAName) {
   auto convert = [](const std::string& user) {
     image::ImageInfo info;
     info.user = user;

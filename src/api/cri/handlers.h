@@ -41,4 +41,8 @@ BERTH_CRI_HANDLER(PullImage);
 BERTH_CRI_HANDLER(RemoveImage);
 BERTH_CRI_HANDLER(ImageFsInfo);
 
+// Version for a client of runtime.v1alpha2: it is told the name of the API that it speaks.
+Result<> VersionV1Alpha2(Services& services, const pod::Call& call,
+                         const v1::VersionRequest& request, v1::VersionResponse* response);
+
 }  // namespace berth::api

@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "api/cri/dispatch.h"
+#include "api/cri/event_hub.h"
 #include "api/cri/handlers.h"
+#include "api/cri/service_table.h"
+#include "api/cri/stream_list.h"
 #include "base/strings.h"
-#include "cri.grpc.pb.h"
 #include "os/fd.h"
 
 namespace berth::api {
@@ -23,60 +25,112 @@ struct Executors {
   Executor wait{{.name = "waiting calls", .max_threads = 512}};
 };
 
-#define BERTH_SERVE(Rpc, executor)                                                            \
-  grpc::ServerUnaryReactor* Rpc(grpc::CallbackServerContext* context,                         \
-                                const v1::Rpc##Request* request, v1::Rpc##Response* response) \
-      override {                                                                              \
-    pod::Call call;                                                                           \
-    call.deadline = DeadlineOf(*context, services_.clock);                                    \
-    return UnaryCall::Start(executors_.executor, #Rpc, std::move(call),                       \
-                            [this, request, response](const pod::Call& c) {                   \
-                              return api::Rpc(services_, c, *request, response);              \
-                            });                                                               \
+// kubelets up to 1.25 may know runtime.v1alpha2 only. Its messages are those of runtime.v1 with fewer
+// fields, so the same handlers serve both; what came after it has no name there.
+constexpr std::string_view kV1 = "runtime.v1";
+constexpr std::string_view kV1Alpha2 = "runtime.v1alpha2";
+
+class Api : public ServiceTable {
+ protected:
+  Api(std::string_view service, Services& services) : ServiceTable(service), services_(services) {}
+
+  template <class Request, class Response>
+  using Handler = Result<> (*)(Services&, const pod::Call&, const Request&, Response*);
+
+  template <class Request, class Response>
+  void Serve(std::string_view package, const char* rpc, Executor& executor,
+             Handler<Request, Response> handler) {
+    AddUnary<Request, Response>(
+        package, rpc,
+        [this, rpc, &executor, handler](grpc::CallbackServerContext* context,
+                                        const Request* request, Response* response) {
+          pod::Call call;
+          call.deadline = DeadlineOf(*context, services_.clock);
+          return UnaryCall::Start(executor, rpc, std::move(call),
+                                  [this, handler, request, response](const pod::Call& c) {
+                                    return handler(services_, c, *request, response);
+                                  });
+        });
   }
 
-class RuntimeApi final : public v1::RuntimeService::CallbackService {
- public:
-  RuntimeApi(Services& services, Executors& executors)
-      : services_(services), executors_(executors) {}
-  BERTH_SERVE(Version, quick)
-  BERTH_SERVE(Status, quick)
-  BERTH_SERVE(RuntimeConfig, quick)
-  BERTH_SERVE(UpdateRuntimeConfig, quick)
-  BERTH_SERVE(PodSandboxStatus, quick)
-  BERTH_SERVE(ListPodSandbox, quick)
-  BERTH_SERVE(ContainerStatus, quick)
-  BERTH_SERVE(ListContainers, quick)
-  BERTH_SERVE(Exec, quick)
-  BERTH_SERVE(Attach, quick)
-  BERTH_SERVE(PortForward, quick)
-  BERTH_SERVE(RunPodSandbox, lifecycle)
-  BERTH_SERVE(StopPodSandbox, lifecycle)
-  BERTH_SERVE(RemovePodSandbox, lifecycle)
-  BERTH_SERVE(CreateContainer, lifecycle)
-  BERTH_SERVE(StartContainer, lifecycle)
-  BERTH_SERVE(RemoveContainer, lifecycle)
-  BERTH_SERVE(ReopenContainerLog, lifecycle)
-  BERTH_SERVE(StopContainer, wait)
-  BERTH_SERVE(ExecSync, wait)
+  // A Stream... call as the list call that it is in pieces: the messages are the same on the wire.
+  template <class Request, class Response>
+  void ServeInPieces(const char* rpc, Executor& executor, Handler<Request, Response> list) {
+    AddServerStreaming<Request, grpc::ByteBuffer>(
+        kV1, rpc,
+        [this, rpc, &executor, list](grpc::CallbackServerContext* context, const Request* request) {
+          pod::Call call;
+          call.deadline = DeadlineOf(*context, services_.clock);
+          return ListStream::Start(
+              executor, rpc, std::move(call),
+              [this, list, request](const pod::Call& c) -> Result<std::string> {
+                Response response;
+                TRY(list(services_, c, *request, &response));
+                return response.SerializeAsString();
+              });
+        });
+  }
 
  private:
   Services& services_;
-  Executors& executors_;
 };
 
-class ImageApi final : public v1::ImageService::CallbackService {
- public:
-  ImageApi(Services& services, Executors& executors) : services_(services), executors_(executors) {}
-  BERTH_SERVE(ListImages, quick)
-  BERTH_SERVE(ImageStatus, quick)
-  BERTH_SERVE(ImageFsInfo, quick)
-  BERTH_SERVE(PullImage, wait)
-  BERTH_SERVE(RemoveImage, lifecycle)
+#define BERTH_SERVE_AS(package, Rpc, executor) \
+  Serve<v1::Rpc##Request, v1::Rpc##Response>(package, #Rpc, executors.executor, &api::Rpc);
+// Calls that are in v1 only, and those that are in both.
+#define BERTH_SERVE_V1(Rpc, executor) BERTH_SERVE_AS(kV1, Rpc, executor)
+#define BERTH_SERVE(Rpc, executor) \
+  BERTH_SERVE_AS(kV1, Rpc, executor) BERTH_SERVE_AS(kV1Alpha2, Rpc, executor)
 
- private:
-  Services& services_;
-  Executors& executors_;
+#define BERTH_SERVE_IN_PIECES(Rpc, List, executor) \
+  ServeInPieces<v1::List##Request, v1::List##Response>(#Rpc, executors.executor, &api::List);
+
+class RuntimeApi final : public Api {
+ public:
+  RuntimeApi(Services& services, Executors& executors, EventHub& events)
+      : Api("RuntimeService", services) {
+    BERTH_SERVE_V1(Version, quick)
+    Serve<v1::VersionRequest, v1::VersionResponse>(kV1Alpha2, "Version", executors.quick,
+                                                   &VersionV1Alpha2);
+    BERTH_SERVE(Status, quick)
+    BERTH_SERVE_V1(RuntimeConfig, quick)
+    BERTH_SERVE(UpdateRuntimeConfig, quick)
+    BERTH_SERVE(PodSandboxStatus, quick)
+    BERTH_SERVE(ListPodSandbox, quick)
+    BERTH_SERVE(ContainerStatus, quick)
+    BERTH_SERVE(ListContainers, quick)
+    BERTH_SERVE(Exec, quick)
+    BERTH_SERVE(Attach, quick)
+    BERTH_SERVE(PortForward, quick)
+    BERTH_SERVE(RunPodSandbox, lifecycle)
+    BERTH_SERVE(StopPodSandbox, lifecycle)
+    BERTH_SERVE(RemovePodSandbox, lifecycle)
+    BERTH_SERVE(CreateContainer, lifecycle)
+    BERTH_SERVE(StartContainer, lifecycle)
+    BERTH_SERVE(RemoveContainer, lifecycle)
+    BERTH_SERVE(ReopenContainerLog, lifecycle)
+    BERTH_SERVE(StopContainer, wait)
+    BERTH_SERVE(ExecSync, wait)
+    BERTH_SERVE_IN_PIECES(StreamPodSandboxes, ListPodSandbox, quick)
+    BERTH_SERVE_IN_PIECES(StreamContainers, ListContainers, quick)
+    AddServerStreaming<v1::GetEventsRequest, grpc::ByteBuffer>(
+        kV1, "GetContainerEvents",
+        [&events](grpc::CallbackServerContext*, const v1::GetEventsRequest*) {
+          return events.Subscribe();
+        });
+  }
+};
+
+class ImageApi final : public Api {
+ public:
+  ImageApi(Services& services, Executors& executors) : Api("ImageService", services) {
+    BERTH_SERVE(ListImages, quick)
+    BERTH_SERVE(ImageStatus, quick)
+    BERTH_SERVE(ImageFsInfo, quick)
+    BERTH_SERVE(PullImage, wait)
+    BERTH_SERVE(RemoveImage, lifecycle)
+    BERTH_SERVE_IN_PIECES(StreamImages, ListImages, quick)
+  }
 };
 
 // Somebody accepts connections there; `path` fits in a sockaddr_un.
@@ -118,7 +172,9 @@ struct Server::Impl {
   Services services;
   std::string socket_path;
   Executors executors;
-  RuntimeApi runtime_api{services, executors};
+  // Shared with the engine's listener, which may be at work when the server ends.
+  std::shared_ptr<EventHub> events = std::make_shared<EventHub>();
+  RuntimeApi runtime_api{services, executors, *events};
   ImageApi image_api{services, executors};
   std::unique_ptr<grpc::Server> server;
 };
@@ -142,11 +198,15 @@ Result<std::unique_ptr<Server>> Server::Start(Services services, const ServerOpt
   if (::chmod(options.socket_path.c_str(), 0660) != 0) {
     return ErrnoError(StrCat("socket mode of ", options.socket_path));
   }
+  self->impl_->services.engine.SetEventListener(
+      [events = self->impl_->events](const pod::LifecycleEvent& event) { events->Publish(event); });
   return self;
 }
 
 Server::~Server() {
   if (!impl_ || !impl_->server) return;
+  impl_->services.engine.SetEventListener({});
+  impl_->events->Close();
   impl_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(3));
   impl_->server->Wait();
   ::unlink(impl_->socket_path.c_str());

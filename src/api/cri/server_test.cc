@@ -1,87 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CRI socket with a real gRPC client, over the engine's fakes: codes and messages as a kubelet sees them.
-#include "api/cri/server.h"
-
-#include <grpcpp/grpcpp.h>
-#include <gtest/gtest.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <sys/stat.h>
 
-#include "cri.grpc.pb.h"
-#include "os/dir_fd.h"
-#include "pod/testing/engine_world.h"
+#include <future>
+
+#include "api/cri/testing/server_fixture.h"
 
 namespace berth::api {
 namespace {
-
-namespace v1 = ::runtime::v1;
-
-class FakeSessions final : public sessions::Sessions {
- public:
-  Result<std::string> Url(sessions::Session session) override {
-    TRY(Ready());
-    last = std::move(session);
-    return std::string("http://127.0.0.1:1/x/token");
-  }
-  Result<> Ready() override {
-    return why_not.empty() ? Ok() : Result<>(Error(Code::kUnavailable, why_not));
-  }
-  sessions::Session last;
-  std::string why_not;
-};
-
-class ServerTest : public testing::Test {
- protected:
-  ServerTest() : temp_(*os::TempDir::Make()), path_(temp_.path() + "/cri.sock") {
-    Services services{*world_.engine, world_.images, world_.runtime, world_.network,
-                      sessions_,      world_.clock,  false,          R"({"stateDir":"/s"})"};
-    Result<std::unique_ptr<Server>> started =
-        Server::Start(std::move(services), {.socket_path = path_});
-    EXPECT_TRUE(started) << started.error().message();
-    server_ = std::move(*started);
-    grpc::ChannelArguments arguments;
-    arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
-    auto channel =
-        grpc::CreateCustomChannel("unix:" + path_, grpc::InsecureChannelCredentials(), arguments);
-    runtime_ = v1::RuntimeService::NewStub(channel);
-    images_ = v1::ImageService::NewStub(channel);
-  }
-
-  template <class Stub, class Request, class Response>
-  grpc::Status Call(Stub& stub,
-                    grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                    const Request& request, Response* response) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-    return (stub.*method)(&context, request, response);
-  }
-  std::string RunPod(const std::string& name) {
-    v1::RunPodSandboxRequest request;
-    auto* metadata = request.mutable_config()->mutable_metadata();
-    metadata->set_name(name);
-    metadata->set_namespace_("default");
-    metadata->set_uid("uid-" + name);
-    (*request.mutable_config()->mutable_labels())["app"] = name;
-    v1::RunPodSandboxResponse response;
-    grpc::Status status = Call(*runtime_, &Runtime::RunPodSandbox, request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return response.pod_sandbox_id();
-  }
-
-  using Runtime = v1::RuntimeService::Stub;
-  using Images = v1::ImageService::Stub;
-  pod::World world_;
-  FakeSessions sessions_;
-  os::TempDir temp_;
-  std::string path_;
-  std::unique_ptr<Server> server_;
-  std::unique_ptr<Runtime> runtime_;
-  std::unique_ptr<Images> images_;
-};
-
-void ExpectStatus(const grpc::Status& status, grpc::StatusCode code, const std::string& fragment) {
-  EXPECT_EQ(status.error_code(), code) << status.error_message();
-  EXPECT_NE(status.error_message().find(fragment), std::string::npos) << status.error_message();
-}
 
 TEST_F(ServerTest, VersionHasAllFourFields) {
   v1::VersionResponse version;
@@ -92,7 +19,7 @@ TEST_F(ServerTest, VersionHasAllFourFields) {
   EXPECT_EQ(version.runtime_api_version(), "v1");
 }
 
-TEST_F(ServerTest, StatusHasBothConditionsAndTheDefaultHandlerTwice) {
+TEST_F(ServerTest, Rule33StatusHasBothConditionsAndTheDefaultHandlerTwice) {
   v1::StatusRequest request;
   request.set_verbose(true);
   v1::StatusResponse status;
@@ -107,7 +34,7 @@ TEST_F(ServerTest, StatusHasBothConditionsAndTheDefaultHandlerTwice) {
   EXPECT_TRUE(names.contains(""));
 }
 
-TEST_F(ServerTest, ANetworkThatIsNotReadyIsSaidSo) {
+TEST_F(ServerTest, Rule33ANetworkThatIsNotReadyIsSaidSo) {
   world_.network.SetHook([](std::string_view call, std::string_view) -> Result<> {
     if (call != "Ready") return Ok();
     return Error(Code::kFailedPrecondition, "no configuration");
@@ -159,7 +86,7 @@ TEST_F(ServerTest, FiltersAreAnded) {
   EXPECT_EQ(none.items_size(), 0);
 }
 
-TEST_F(ServerTest, UnknownIdsAreSuccessForStopAndRemoveAndNotFoundForStatus) {
+TEST_F(ServerTest, Rule2UnknownIdsAreSuccessForStopAndRemoveAndNotFoundForStatus) {
   const std::string id = pod::TestId("ab");
   v1::StopContainerRequest stop;
   stop.set_container_id(id);
@@ -265,7 +192,7 @@ TEST_F(ServerTest, AStreamingServerThatIsDownIsInTheStatusAndInTheAnswer) {
                sessions_.why_not);
 }
 
-TEST_F(ServerTest, AnImageThatIsNotThereIsAnAnswerWithoutAnImage) {
+TEST_F(ServerTest, Rule5AnImageThatIsNotThereIsAnAnswerWithoutAnImage) {
   v1::ImageStatusRequest request;
   request.mutable_image()->set_image("docker.io/library/nosuch:1");
   v1::ImageStatusResponse response;
@@ -277,6 +204,29 @@ TEST_F(ServerTest, AnImageThatIsNotThereIsAnAnswerWithoutAnImage) {
   EXPECT_GT(response.image().size(), 0U);
 }
 
+TEST_F(ServerTest, Rule35RuntimeConfigStaysTheSame) {
+  for (int i = 0; i < 3; ++i) {
+    v1::RuntimeConfigResponse config;
+    ASSERT_TRUE(Call(*runtime_, &Runtime::RuntimeConfig, v1::RuntimeConfigRequest(), &config).ok());
+    EXPECT_EQ(config.linux().cgroup_driver(), v1::CGROUPFS);
+    v1::UpdateRuntimeConfigRequest update;
+    update.mutable_runtime_config()->mutable_network_config()->set_pod_cidr("10.1.0.0/16");
+    v1::UpdateRuntimeConfigResponse updated;
+    EXPECT_TRUE(Call(*runtime_, &Runtime::UpdateRuntimeConfig, update, &updated).ok());
+  }
+}
+
+TEST_F(ServerTest, Rule41CheckpointIsUnimplementedWhateverItsTimeout) {
+  for (int64_t timeout : {0, 1, 3600}) {
+    v1::CheckpointContainerRequest request;
+    request.set_container_id(pod::TestId("ab"));
+    request.set_timeout(timeout);
+    v1::CheckpointContainerResponse response;
+    EXPECT_EQ(Call(*runtime_, &Runtime::CheckpointContainer, request, &response).error_code(),
+              grpc::StatusCode::UNIMPLEMENTED);
+  }
+}
+
 TEST_F(ServerTest, PullOfAnUnknownImageIsNotFound) {
   v1::PullImageRequest request;
   request.mutable_image()->set_image("docker.io/library/nosuch:1");
@@ -286,7 +236,7 @@ TEST_F(ServerTest, PullOfAnUnknownImageIsNotFound) {
 }
 
 // The kubelet looks at how the message begins.
-TEST_F(ServerTest, ARegistryThatIsDownIsTheFirstWordOfTheMessage) {
+TEST_F(ServerTest, Rule13ARegistryThatIsDownIsTheFirstWordOfTheMessage) {
   world_.images.SetHook([](std::string_view call, std::string_view) -> Result<> {
     if (call != "Pull") return Ok();
     return Error(Code::kUnavailable, "pull x: RegistryUnavailable: connect: refused");
@@ -297,6 +247,43 @@ TEST_F(ServerTest, ARegistryThatIsDownIsTheFirstWordOfTheMessage) {
   grpc::Status status = Call(*images_, &Images::PullImage, request, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(status.error_message(), "RegistryUnavailable: pull x: connect: refused");
+}
+
+TEST_F(ServerTest, V1Alpha2IsTheSameApiUnderItsOldName) {
+  auto call = [&](const std::string& method, const google::protobuf::Message& request,
+                  google::protobuf::Message* response) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    grpc::TemplatedGenericStub<google::protobuf::Message, google::protobuf::Message> stub(channel_);
+    grpc::Status status;
+    std::promise<void> done;
+    stub.UnaryCall(&context, "/runtime.v1alpha2." + method, {}, &request, response,
+                   [&](grpc::Status s) {
+                     status = std::move(s);
+                     done.set_value();
+                   });
+    done.get_future().wait();
+    return status;
+  };
+  v1::VersionResponse version;
+  ASSERT_TRUE(call("RuntimeService/Version", v1::VersionRequest(), &version).ok());
+  EXPECT_EQ(version.runtime_api_version(), "v1alpha2");
+  std::string pod = RunPod("web");
+  v1::ListPodSandboxResponse pods;
+  ASSERT_TRUE(call("RuntimeService/ListPodSandbox", v1::ListPodSandboxRequest(), &pods).ok());
+  ASSERT_EQ(pods.items_size(), 1);
+  EXPECT_EQ(pods.items(0).id(), pod);
+  v1::ListImagesResponse images;
+  ASSERT_TRUE(call("ImageService/ListImages", v1::ListImagesRequest(), &images).ok());
+  EXPECT_EQ(images.images_size(), 1);
+  v1::ContainerStatusRequest unknown;
+  unknown.set_container_id(pod::TestId("ab"));
+  v1::ContainerStatusResponse status;
+  ExpectStatus(call("RuntimeService/ContainerStatus", unknown, &status),
+               grpc::StatusCode::NOT_FOUND, "not found");
+  v1::RuntimeConfigResponse config;
+  EXPECT_EQ(call("RuntimeService/RuntimeConfig", v1::RuntimeConfigRequest(), &config).error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
 }
 
 TEST_F(ServerTest, TheSocketIsForRootAndItsGroup) {

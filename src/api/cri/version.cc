@@ -13,4 +13,11 @@ BERTH_CRI_HANDLER(Version) {
   return Ok();
 }
 
+Result<> VersionV1Alpha2(Services& services, const pod::Call& call,
+                         const v1::VersionRequest& request, v1::VersionResponse* response) {
+  TRY(Version(services, call, request, response));
+  response->set_runtime_api_version("v1alpha2");
+  return Ok();
+}
+
 }  // namespace berth::api

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client of the published runtime.v1: each Stream... call must tell what its List... call tells, once each, in messages
+// that are not empty, and end after it.   cri_v1 SOCKET [CALL NOT SERVED YET,...]
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+func fail(format string, arguments ...any) {
+	fmt.Printf("FAILED "+format+"\n", arguments...)
+	os.Exit(1)
+}
+
+// ids of items, in order.
+func ids[Item any](items []Item, id func(Item) string) []string {
+	var out []string
+	for _, item := range items {
+		out = append(out, id(item))
+	}
+	return out
+}
+
+// same compares a list with its stream; each message of the stream is given as its items.
+func same[Item, Message any](name string, later map[string]bool, listed []Item, listError error, stream grpc.ServerStreamingClient[Message],
+	streamError error, items func(*Message) []Item, id func(Item) string) {
+	if later[name] && status.Code(listError) == codes.Unimplemented {
+		if _, err := stream.Recv(); status.Code(err) != codes.Unimplemented {
+			fail("%s: %v, and its list is not served", name, err)
+		}
+		fmt.Println("later ", name)
+		return
+	}
+	if listError != nil || streamError != nil {
+		fail("%s: %v, %v", name, listError, streamError)
+	}
+	var streamed []string
+	messages := 0
+	for {
+		message, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			fail("%s: %v", name, err)
+		}
+		if len(items(message)) == 0 {
+			fail("%s: a message without an item", name)
+		}
+		messages++
+		streamed = append(streamed, ids(items(message), id)...)
+	}
+	want := ids(listed, id)
+	slices.Sort(want)
+	slices.Sort(streamed)
+	if !slices.Equal(want, streamed) {
+		fail("%s: listed %v, streamed %v", name, want, streamed)
+	}
+	fmt.Printf("ok     %s: %d items in %d messages\n", name, len(want), messages)
+}
+
+func main() {
+	connection, err := grpc.NewClient("unix://"+os.Args[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		fail("%v", err)
+	}
+	later := map[string]bool{}
+	for _, name := range strings.Split(strings.Join(os.Args[2:], ","), ",") {
+		later[name] = true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	runtime, images := cri.NewRuntimeServiceClient(connection), cri.NewImageServiceClient(connection)
+
+	pods, e1 := runtime.ListPodSandbox(ctx, &cri.ListPodSandboxRequest{})
+	podStream, e2 := runtime.StreamPodSandboxes(ctx, &cri.StreamPodSandboxesRequest{})
+	same("StreamPodSandboxes", later, pods.GetItems(), e1, podStream, e2,
+		(*cri.StreamPodSandboxesResponse).GetPodSandboxes, (*cri.PodSandbox).String)
+
+	containers, e1 := runtime.ListContainers(ctx, &cri.ListContainersRequest{})
+	containerStream, e2 := runtime.StreamContainers(ctx, &cri.StreamContainersRequest{})
+	same("StreamContainers", later, containers.GetContainers(), e1, containerStream, e2,
+		(*cri.StreamContainersResponse).GetContainers, (*cri.Container).String)
+
+	found, e1 := images.ListImages(ctx, &cri.ListImagesRequest{})
+	imageStream, e2 := images.StreamImages(ctx, &cri.StreamImagesRequest{})
+	same("StreamImages", later, found.GetImages(), e1, imageStream, e2, (*cri.StreamImagesResponse).GetImages, (*cri.Image).String)
+
+	stats, e1 := runtime.ListContainerStats(ctx, &cri.ListContainerStatsRequest{})
+	statsStream, e2 := runtime.StreamContainerStats(ctx, &cri.StreamContainerStatsRequest{})
+	same("StreamContainerStats", later, stats.GetStats(), e1, statsStream, e2, (*cri.StreamContainerStatsResponse).GetContainerStats,
+		func(one *cri.ContainerStats) string { return one.GetAttributes().GetId() })
+
+	podStats, e1 := runtime.ListPodSandboxStats(ctx, &cri.ListPodSandboxStatsRequest{})
+	podStatsStream, e2 := runtime.StreamPodSandboxStats(ctx, &cri.StreamPodSandboxStatsRequest{})
+	same("StreamPodSandboxStats", later, podStats.GetStats(), e1, podStatsStream, e2, (*cri.StreamPodSandboxStatsResponse).GetPodSandboxStats,
+		func(one *cri.PodSandboxStats) string { return one.GetAttributes().GetId() })
+
+	metrics, e1 := runtime.ListPodSandboxMetrics(ctx, &cri.ListPodSandboxMetricsRequest{})
+	metricsStream, e2 := runtime.StreamPodSandboxMetrics(ctx, &cri.StreamPodSandboxMetricsRequest{})
+	same("StreamPodSandboxMetrics", later, metrics.GetPodMetrics(), e1, metricsStream, e2,
+		(*cri.StreamPodSandboxMetricsResponse).GetPodSandboxMetrics, (*cri.PodSandboxMetrics).GetPodSandboxId)
+}
