@@ -150,7 +150,7 @@ TEST_F(ImageStoreTest, SymlinksOfTheImageDoNotRedirectTheRuntimesMounts) {
   EXPECT_EQ(*root.ReadFile("etc/kept", 10), "k");
 }
 
-TEST_F(ImageStoreTest, FindsByEveryName) {
+TEST_F(ImageStoreTest, Rule6FindsByEveryName) {
   const std::string id = AddTwoLayers();
   ASSERT_TRUE(Pull());
   const auto info = (*store_->Find(kName))->info;
@@ -175,7 +175,7 @@ TEST_F(ImageStoreTest, FindsByEveryName) {
   EXPECT_EQ(found.info.labels.at("k"), "v");
 }
 
-TEST_F(ImageStoreTest, ASecondPullAsksTheRegistryAndFetchesNothing) {
+TEST_F(ImageStoreTest, Rule13ASecondPullAsksTheRegistryAndFetchesNothing) {
   AddTwoLayers();
   ASSERT_TRUE(Pull());
   EXPECT_EQ(fetcher_.layer_transfers(), 2);
@@ -187,7 +187,7 @@ TEST_F(ImageStoreTest, ASecondPullAsksTheRegistryAndFetchesNothing) {
   EXPECT_EQ(fetcher_.layer_transfers(), 2);
 }
 
-TEST_F(ImageStoreTest, AMovedTagLeavesTheOldImageItsDigest) {
+TEST_F(ImageStoreTest, Rule11AMovedTagLeavesTheOldImageItsDigest) {
   const std::string first = AddTwoLayers();
   ASSERT_TRUE(Pull());
   const std::string second =

@@ -58,7 +58,7 @@ TEST(FormatTime, IsRfc3339InUtcWithNineDigits) {
   EXPECT_EQ(std::string(text, 30), "2100-02-28T23:59:59.000000000Z");
 }
 
-TEST_F(LogStreamTest, WritesOneRecordPerLine) {
+TEST_F(LogStreamTest, Rule26WritesOneRecordPerLine) {
   Feed("one\ntwo\n\nthree\n");
   EXPECT_EQ(Records(Log()), (std::vector<std::string>{"stdout F one", "stdout F two", "stdout F ",
                                                       "stdout F three"}));
@@ -72,27 +72,27 @@ TEST_F(LogStreamTest, JoinsALineThatCameInPieces) {
   EXPECT_EQ(Records(Log()), (std::vector<std::string>{"stdout F hello world"}));
 }
 
-TEST_F(LogStreamTest, UnterminatedRestIsPartialAtTheEnd) {
+TEST_F(LogStreamTest, Rule26UnterminatedRestIsPartialAtTheEnd) {
   Feed("done\nrest");
   stream_.End();
   stream_.End();
   EXPECT_EQ(Records(Log()), (std::vector<std::string>{"stdout F done", "stdout P rest"}));
 }
 
-TEST_F(LogStreamTest, StripsCarriageReturnBeforeNewlineOnly) {
+TEST_F(LogStreamTest, Rule26StripsCarriageReturnBeforeNewlineOnly) {
   Feed("a\r\nb\rc\r\r\n\r\n");
   EXPECT_EQ(Records(Log()),
             (std::vector<std::string>{"stdout F a", "stdout F b\rc\r", "stdout F "}));
 }
 
-TEST_F(LogStreamTest, StripsCarriageReturnThatEndedTheReadBefore) {
+TEST_F(LogStreamTest, Rule26StripsCarriageReturnThatEndedTheReadBefore) {
   Feed("a\r");
   Feed("\nb\r");
   Feed("c\n");
   EXPECT_EQ(Records(Log()), (std::vector<std::string>{"stdout F a", "stdout F b\rc"}));
 }
 
-TEST_F(LogStreamTest, SplitsLongLinesWhateverThePiecesAre) {
+TEST_F(LogStreamTest, Rule26SplitsLongLinesWhateverThePiecesAre) {
   const size_t max = LogStream::kMaxLine;
   std::string line;
   for (size_t i = 0; i < 2 * max + 100; ++i) line += static_cast<char>('a' + i % 26);
@@ -127,7 +127,7 @@ TEST_F(LogStreamTest, SurvivesMoreRecordsThanTheBufferHolds) {
   EXPECT_EQ(Records(Log()).size(), newlines.size());
 }
 
-TEST(LogFile, FullDiskDropsAndCountsButDoesNotFail) {
+TEST(LogFile, Rule27FullDiskDropsAndCountsButDoesNotFail) {
   LogFile file(os::Fd(::open("/dev/full", O_WRONLY | O_CLOEXEC)));
   LogStream stream(&file, "stderr");
   stream.Feed("lost\n", 5);
@@ -157,14 +157,14 @@ class LogFileTest : public testing::Test {
   Result<LogFile> Open(const char* rel) { return LogFile::Open(*dir().Duplicate(), rel); }
 };
 
-TEST_F(LogFileTest, MakesDirectoriesAndFileWithRestrictedMode) {
+TEST_F(LogFileTest, Rule27MakesDirectoriesAndFileWithRestrictedMode) {
   ::umask(022);
   ASSERT_TRUE(Open("app/sub/0.log"));
   EXPECT_EQ(dir().Stat("app/sub/0.log")->st_mode & 07777, 0640U);
   EXPECT_EQ(dir().Stat("app")->st_mode & 07777, 0755U);
 }
 
-TEST_F(LogFileTest, AppendsToWhatIsThere) {
+TEST_F(LogFileTest, Rule27AppendsToWhatIsThere) {
   ASSERT_TRUE(dir().WriteFile("0.log", "old\n", 0640));
   Result<LogFile> file = Open("0.log");
   ASSERT_TRUE(file);
@@ -198,7 +198,7 @@ TEST_F(LogFileTest, ReopenMakesTheFileAnew) {
   EXPECT_EQ(*dir().ReadFile("0.log", 100), "two\n");
 }
 
-TEST_F(LogFileTest, FailedReopenKeepsTheOldFileAndMakesNone) {
+TEST_F(LogFileTest, Rule28FailedReopenKeepsTheOldFileAndMakesNone) {
   Result<LogFile> file = Open("sub/0.log");
   ASSERT_TRUE(file);
   ASSERT_TRUE(dir().Rename("sub", "moved", true));

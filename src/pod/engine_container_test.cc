@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::seconds;
 
-TEST(EngineContainer, TheStatesAndTimesOfALife) {
+TEST(EngineContainer, Rule21TheStatesAndTimesOfALife) {
   World world;
   std::string pod = *world.Run();
   std::string id = *world.Create(pod);
@@ -40,7 +40,7 @@ TEST(EngineContainer, TheStatesAndTimesOfALife) {
   ExpectError(world.engine->StartContainer({}, id).error(), Code::kFailedPrecondition, "exited");
 }
 
-TEST(EngineContainer, ReasonsOfAnEnd) {
+TEST(EngineContainer, Rule19ReasonsOfAnEnd) {
   struct {
     int code;
     bool oom;
@@ -75,7 +75,7 @@ TEST(EngineContainer, AMissingImageIsNotFoundAndAStopSignalThatIsNoneIsRefused) 
               "SIGNOPE");
 }
 
-TEST(EngineContainer, ARepeatJoinsAndANameIsHeldUntilRemoval) {
+TEST(EngineContainer, Rule42ARepeatJoinsAndANameIsHeldUntilRemoval) {
   World world;
   std::string pod = *world.Run();
   std::latch creating(1), go_on(1);
@@ -102,7 +102,7 @@ TEST(EngineContainer, ARepeatJoinsAndANameIsHeldUntilRemoval) {
   EXPECT_NE(*world.Create(pod), *a);
 }
 
-TEST(EngineContainer, RemovingARunningOneKillsItFirst) {
+TEST(EngineContainer, Rule17RemovingARunningOneKillsItFirst) {
   World world;
   auto [pod, id] = world.Running();
   ASSERT_TRUE(world.engine->RemoveContainer({}, id));
@@ -112,7 +112,7 @@ TEST(EngineContainer, RemovingARunningOneKillsItFirst) {
   EXPECT_EQ(world.engine->GetContainerStatus(id).error().code(), Code::kNotFound);
 }
 
-TEST(EngineContainer, WhileItStartsItIsNeitherRemovedNorStartedAgainAndAStopWaits) {
+TEST(EngineContainer, Rule17WhileItStartsItIsNeitherRemovedNorStartedAgainAndAStopWaits) {
   World world;
   std::string id = *world.Create(*world.Run());
   std::latch starting(1), go_on(1);
@@ -190,7 +190,7 @@ TEST(EngineContainer, ExecRunsTheContainersOwnProcessWithAnotherCommand) {
               "not running");
 }
 
-TEST(EngineContainer, ListsAndFilters) {
+TEST(EngineContainer, Rule3ListsAndFilters) {
   World world;
   std::string a_pod = *world.Run("a"), b_pod = *world.Run("b");
   std::string one = *world.Create(a_pod, "one"), two = *world.Create(b_pod, "two");

@@ -49,7 +49,7 @@ TEST(EngineFailure, CreateContainerFailingAtAnyStepLeavesNothingAndCanBeRepeated
 }
 
 // Rules 18 and 19.
-TEST(EngineFailure, AFailedStartIsExited128StartErrorAndRemovable) {
+TEST(EngineFailure, Rule18AFailedStartIsExited128StartErrorAndRemovable) {
   World world;
   std::string pod = *world.Run();
   std::string id = *world.Create(pod);

@@ -12,7 +12,7 @@ namespace {
 
 using Type = LifecycleEvent::Type;
 
-TEST(EngineSandbox, ARunningPodIsReadyWithItsAddress) {
+TEST(EngineSandbox, Rule25ARunningPodIsReadyWithItsAddress) {
   World world;
   std::string id = *world.Run();
   auto status = world.engine->PodSandboxStatus(id);
@@ -25,7 +25,7 @@ TEST(EngineSandbox, ARunningPodIsReadyWithItsAddress) {
   EXPECT_EQ(world.records.Sandboxes().at(id).phase, SandboxPhase::kReady);
 }
 
-TEST(EngineSandbox, WithTheHostsNetworkThereIsNoNamespaceNoCniAndNoAddress) {
+TEST(EngineSandbox, Rule25WithTheHostsNetworkThereIsNoNamespaceNoCniAndNoAddress) {
   World world;
   SandboxConfig config = MinimalSandboxConfig();
   config.security.namespaces.network = NamespaceMode::kNode;
@@ -44,7 +44,7 @@ TEST(EngineSandbox, AnUnknownHandlerIsRefusedBeforeAnythingIsMade) {
   world.ExpectNothingLeft();
 }
 
-TEST(EngineSandbox, UnknownAndEmptyIds) {
+TEST(EngineSandbox, Rule1UnknownAndEmptyIds) {
   World world;
   std::string unknown = TestId("f");
   EXPECT_TRUE(world.engine->StopPodSandbox({}, unknown));
@@ -140,7 +140,7 @@ TEST(EngineSandbox, StopIsIdempotentAndKeepsWhatTheKubeletStillReads) {
   world.ExpectNothingLeft();
 }
 
-TEST(EngineSandbox, ListsFilterByPrefixStateAndLabels) {
+TEST(EngineSandbox, Rule3ListsFilterByPrefixStateAndLabels) {
   World world;
   SandboxConfig labelled = MinimalSandboxConfig("a");
   labelled.labels = {{"app", "x"}, {"tier", "y"}};
@@ -237,7 +237,7 @@ TEST(EngineSandbox, RecordsThatCannotBeReadAreShownAndCanBeRemoved) {
   EXPECT_TRUE(world.records.Empty());
 }
 
-TEST(EngineSandbox, InfoIsJsonWithTheConfigAndTheCniResult) {
+TEST(EngineSandbox, Rule34InfoIsJsonWithTheConfigAndTheCniResult) {
   World world;
   auto [pod, container] = world.Running();
   std::string info = (*world.engine->PodSandboxInfo(pod))["info"];

@@ -55,7 +55,7 @@ TEST_F(EngineSpec, APrivilegedContainerHasEveryDevice) {
   EXPECT_TRUE(DevicePaths(SpecOf(*Create(config))).contains("/dev/sda"));
 }
 
-TEST_F(EngineSpec, AMountHasItsRealSourceAndTheStatusTheGivenOne) {
+TEST_F(EngineSpec, Rule23AMountHasItsRealSourceAndTheStatusTheGivenOne) {
   world_.host.AddLink("/link", "/real");
   ContainerConfig config = MinimalContainerConfig();
   MountConfig mount;
@@ -94,7 +94,7 @@ TEST_F(EngineSpec, ATargetsPidNamespaceIsJoined) {
   EXPECT_TRUE(found);
 }
 
-TEST_F(EngineSpec, WithoutALogPathTheOutputIsDiscarded) {
+TEST_F(EngineSpec, Rule26WithoutALogPathTheOutputIsDiscarded) {
   ContainerConfig config = MinimalContainerConfig();
   config.log_path = "";
   std::string id = *Create(config);
@@ -116,7 +116,7 @@ TEST_F(EngineSpec, TheUserIsResolvedAndToldInTheStatus) {
   ExpectError(Create(config).error(), Code::kNotFound, "nobody-knows");
 }
 
-TEST_F(EngineSpec, LabelsAndAnnotationsComeBackByteForByte) {
+TEST_F(EngineSpec, Rule22LabelsAndAnnotationsComeBackByteForByte) {
   ContainerConfig config = MinimalContainerConfig();
   config.labels = {{"a", "\xc3\xa9 \"\n"}, {"", ""}};
   config.annotations = {{"io.x/y", "{\"z\":1}"}};

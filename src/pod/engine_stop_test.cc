@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::seconds;
 
-TEST(EngineStop, TheStopSignalIsTheRequestsElseTheImagesElseTerm) {
+TEST(EngineStop, Rule14TheStopSignalIsTheRequestsElseTheImagesElseTerm) {
   World world;
   std::string pod = *world.Run();
   image::FoundImage quits;
@@ -35,7 +35,7 @@ TEST(EngineStop, TheStopSignalIsTheRequestsElseTheImagesElseTerm) {
   EXPECT_EQ(signal_sent("c", "quits", SIGUSR1), SIGUSR1);
 }
 
-TEST(EngineStop, TimeoutZeroKillsWithoutASignalBefore) {
+TEST(EngineStop, Rule14TimeoutZeroKillsWithoutASignalBefore) {
   World world;
   auto [pod, id] = world.Running();
   ASSERT_TRUE(world.engine->StopContainer({}, id, seconds(0)));
@@ -57,7 +57,7 @@ TEST(EngineStop, AfterTheGraceItIsKilled) {
   EXPECT_EQ(world.Status(id).exit_code, 137);
 }
 
-TEST(EngineStop, ALaterShorterStopShortensAndNeverLengthens) {
+TEST(EngineStop, Rule14ALaterShorterStopShortensAndNeverLengthens) {
   World world;
   auto [pod, id] = world.Running();
   world.runtime.IgnoreSignal(id, SIGTERM);
@@ -78,7 +78,7 @@ TEST(EngineStop, ALaterShorterStopShortensAndNeverLengthens) {
   EXPECT_EQ(world.runtime.CountCalls("Signal"), 1u);
 }
 
-TEST(EngineStop, AClientThatGivesUpDoesNotEndTheStop) {
+TEST(EngineStop, Rule14AClientThatGivesUpDoesNotEndTheStop) {
   World world;
   auto [pod, id] = world.Running();
   world.runtime.IgnoreSignal(id, SIGTERM);
@@ -94,7 +94,7 @@ TEST(EngineStop, AClientThatGivesUpDoesNotEndTheStop) {
   EXPECT_TRUE(world.Becomes(id, ContainerState::kExited));
 }
 
-TEST(EngineStop, ADeadlineOfTheClientIsDeadlineExceeded) {
+TEST(EngineStop, Rule14ADeadlineOfTheClientIsDeadlineExceeded) {
   World world;
   auto [pod, id] = world.Running();
   world.runtime.IgnoreSignal(id, SIGTERM);
@@ -108,7 +108,7 @@ TEST(EngineStop, ADeadlineOfTheClientIsDeadlineExceeded) {
   EXPECT_EQ(stop.get().error().code(), Code::kDeadlineExceeded);
 }
 
-TEST(EngineStop, ALongGraceDoesNotHoldUpStoppingThePod) {
+TEST(EngineStop, Rule15ALongGraceDoesNotHoldUpStoppingThePod) {
   World world;
   auto [pod, id] = world.Running();
   world.runtime.IgnoreSignal(id, SIGTERM);

@@ -34,7 +34,7 @@ TEST_F(MonitorRuntimeTest, OutputIsInTheLogBeforeTheExitIsReported) {
   EXPECT_NE(log.find(" stdout P tail\n"), std::string::npos) << log;
 }
 
-TEST_F(MonitorRuntimeTest, LogFileIsThereAfterCreate) {
+TEST_F(MonitorRuntimeTest, Rule27LogFileIsThereAfterCreate) {
   ASSERT_TRUE(runtime().Create(subject_.Sleeper("s1", "c1")));
   EXPECT_EQ(subject_.Log("c1"), "");
 }
@@ -52,7 +52,7 @@ TEST_F(MonitorRuntimeTest, ReopenedLogIsWrittenUnderTheOldName) {
   EXPECT_EQ(*logs.ReadFile("0.log", 1000), "");
 }
 
-TEST_F(MonitorRuntimeTest, GrandchildThatKeepsThePipeDoesNotHoldTheExitBack) {
+TEST_F(MonitorRuntimeTest, Rule29GrandchildThatKeepsThePipeDoesNotHoldTheExitBack) {
   Run("c1", "sleep 5 & exit 4");
   const auto before = std::chrono::steady_clock::now();
   std::optional<ExitRecord> exit = events_.WaitExit("c1");
@@ -101,7 +101,7 @@ TEST_F(MonitorRuntimeTest, ExecGivesOutputAndExitCode) {
   EXPECT_EQ(output->exit_code, 137);
 }
 
-TEST_F(MonitorRuntimeTest, ExecOutputIsCutAndDrained) {
+TEST_F(MonitorRuntimeTest, Rule29ExecOutputIsCutAndDrained) {
   Run("c1", "exec sleep 1000");
   Result<ExecOutput> output = Exec("head -c 1000000 /dev/zero; exit 5", 20s, 10);
   ASSERT_TRUE(output);

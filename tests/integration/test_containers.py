@@ -131,7 +131,7 @@ def test_run_as_username_is_looked_up_in_the_image(node):
 
 
 @test
-def test_exec_gives_output_errors_and_the_exit_code(node):
+def test_rule_29_exec_gives_output_errors_and_the_exit_code(node):
     with node.pod() as pod:
         container = pod.run()
         done = container.exec("sh", "-c", "echo out; echo err >&2; exit 9", check=False)
@@ -143,7 +143,7 @@ def test_exec_gives_output_errors_and_the_exit_code(node):
 
 
 @test
-def test_exec_that_takes_too_long_is_killed_and_says_so(node):
+def test_rule_29_exec_that_takes_too_long_is_killed_and_says_so(node):
     with node.pod() as pod:
         container = pod.run()
         began = time.monotonic()
@@ -172,7 +172,7 @@ def test_many_execs_at_once(node):
 
 
 @test
-def test_memory_limit_ends_in_oomkilled(node):
+def test_rule_20_memory_limit_ends_in_oomkilled(node):
     node.crictl("pull", f"{HTTP}/test/web:1")
     with node.pod() as pod:
         container = pod.run(["hold", "512"], image=f"{HTTP}/test/web:1",
@@ -216,7 +216,7 @@ def test_restarted_container_is_a_new_attempt_with_a_fresh_file_system(node):
 
 
 @test
-def test_container_inspection_shows_pid_spec_and_configuration(node):
+def test_rule_34_container_inspection_shows_pid_spec_and_configuration(node):
     with node.pod() as pod:
         container = pod.run()
         value = container.inspect()

@@ -125,7 +125,7 @@ def test_seccomp_profile_that_is_malformed_or_missing(node):
 
 
 @test
-def test_missing_command_is_a_start_error(node):
+def test_rule_18_missing_command_is_a_start_error(node):
     with node.pod() as pod:
         config = node.file(node.container_config(["/no/such/command"]))
         created = node.crictl("create", pod.id, config, pod.path, check=False)
@@ -155,7 +155,7 @@ def test_container_without_any_command(node):
 
 
 @test
-def test_container_in_a_stopped_pod(node):
+def test_rule_18_container_in_a_stopped_pod(node):
     with node.pod() as pod:
         node.crictl("stopp", pod.id)
         node.refused("create", pod.id, node.file(node.container_config(["true"])), pod.path, code="FailedPrecondition",
@@ -163,7 +163,7 @@ def test_container_in_a_stopped_pod(node):
 
 
 @test
-def test_starting_twice(node):
+def test_rule_18_starting_twice(node):
     with node.pod() as pod:
         container = pod.run()
         node.refused("start", container.id, code="FailedPrecondition", parts="running")
@@ -190,13 +190,13 @@ def test_volume_whose_source_is_missing_is_made_or_refused(node):
 
 # ---------------------------------------------------------------------- unknown ids
 @test
-def test_unknown_ids_are_not_found_for_questions(node):
+def test_rule_2_unknown_ids_are_not_found_for_questions(node):
     for arguments in (("inspect", NONE), ("inspectp", NONE), ("exec", "-s", NONE, "true"), ("start", NONE)):
         node.refused(*arguments, code="NotFound")
 
 
 @test
-def test_unknown_ids_are_gone_already_for_removals(node):
+def test_rule_1_unknown_ids_are_gone_already_for_removals(node):
     for arguments in (("stop", NONE), ("stopp", NONE), ("rmp", NONE), ("rm", NONE)):
         result = node.crictl(*arguments, check=False)
         # crictl asks for the status first for some of these; the daemon itself must never say more than NotFound.
@@ -206,7 +206,7 @@ def test_unknown_ids_are_gone_already_for_removals(node):
 
 
 @test
-def test_lists_that_match_nothing_are_empty(node):
+def test_rule_3_lists_that_match_nothing_are_empty(node):
     equal(node.ids("ps", "-a", "--id", NONE), [], "containers")
     equal(node.ids("pods", "--id", NONE), [], "pods")
     equal(node.ids("pods", "--label", "a=b"), [], "by label")
@@ -219,7 +219,7 @@ def test_image_that_the_registry_does_not_have(node):
 
 
 @test
-def test_unreachable_registry(node):
+def test_rule_13_unreachable_registry(node):
     began = time.monotonic()
     refused_pull(node, "127.0.0.1:5999/test/busybox:1", "Unavailable", ["RegistryUnavailable", "127.0.0.1:5999"])
     assert time.monotonic() - began < 30

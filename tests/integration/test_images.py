@@ -85,7 +85,7 @@ def test_pull_by_digest(node):
 
 
 @test
-def test_two_tags_of_one_image_are_one_image_and_go_together(node):
+def test_rule_10_two_tags_of_one_image_are_one_image_and_go_together(node):
     references = [f"{HTTP}/test/plain:1", f"{HTTPS}/test/plain:1"]
     for reference in references:
         node.crictl("pull", reference)
@@ -139,7 +139,7 @@ def test_import_of_a_docker_archive_takes_its_name(node):
 
 
 @test
-def test_image_of_a_running_container_may_be_removed_and_the_container_goes_on(node):
+def test_rule_8_image_of_a_running_container_may_be_removed_and_the_container_goes_on(node):
     reference = f"{HTTP}/test/ours:1"
     node.crictl("pull", reference)
     with node.pod() as pod:

@@ -123,7 +123,7 @@ def test_volume_can_be_unmounted_on_the_host_while_a_container_uses_it(node):
 
 
 @test
-def test_termination_message_file_is_written_through(node):
+def test_rule_23_termination_message_file_is_written_through(node):
     with volume(node) as path, node.pod() as pod:
         (path / "message").write_text("")
         container = pod.run(["sh", "-c", "echo goodbye > /dev/termination-log"],
