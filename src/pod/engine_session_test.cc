@@ -105,7 +105,7 @@ TEST(EngineSession, Rule30ExecWithATerminalHasTermXterm) {
   EXPECT_NE(world.runtime.TakeSession()->process_json.find("TERM=xterm"), std::string::npos);
 }
 
-TEST(EngineSession, PortForwardGoesIntoThePodsNetworkOrTheNodes) {
+TEST(EngineSession, Rule32PortForwardGoesIntoThePodsNetworkOrTheNodes) {
   World world;
   std::string pod = *world.Run();
   auto dialer = world.engine->StartPortForward({pod, {80}});

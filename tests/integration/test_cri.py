@@ -11,7 +11,7 @@ from support.suite import contains, equal, test
 IMAGE = "127.0.0.1:5000/test/command:1"
 
 # Calls of v1alpha2 that are not there yet.
-LATER = "Exec,Attach,PortForward,ContainerStats,ListContainerStats,PodSandboxStats,ListPodSandboxStats,UpdateContainerResources"
+LATER = "ContainerStats,ListContainerStats,PodSandboxStats,ListPodSandboxStats,UpdateContainerResources"
 LATER_STREAMS = "StreamContainerStats,StreamPodSandboxStats,StreamPodSandboxMetrics"
 
 

@@ -26,7 +26,7 @@ TEST(Base64Url, IsRfc4648WithoutPadding) {
   EXPECT_EQ(Base64Url("\xfb\xff\xfe"), "-__-");
 }
 
-TEST(TokenTable, TokenIsOf128BitsAndGoodOnce) {
+TEST(TokenTable, Rule31TokenIsOf128BitsAndGoodOnce) {
   ManualClock clock;
   TokenTable table(clock);
   std::set<std::string> seen;
@@ -54,7 +54,7 @@ TEST(TokenTable, WrongVerbUsesTheTokenUp) {
   EXPECT_TRUE(table.Redeem(Kind::kPortForward, forward));
 }
 
-TEST(TokenTable, TokenEndsAfterAMinute) {
+TEST(TokenTable, Rule31TokenEndsAfterAMinute) {
   ManualClock clock;
   TokenTable table(clock);
   const std::string first = *table.Issue(Exec("a"));
@@ -68,7 +68,7 @@ TEST(TokenTable, TokenEndsAfterAMinute) {
   EXPECT_TRUE(table.Redeem(Kind::kExec, second));
 }
 
-TEST(TokenTable, AThousandAreOutAtMost) {
+TEST(TokenTable, Rule31AThousandAreOutAtMost) {
   ManualClock clock;
   TokenTable table(clock);
   std::string last;
