@@ -89,6 +89,10 @@ class Engine {
   Result<SandboxStatus> PodSandboxStatus(const std::string& id);
   Result<PodSnapshot> Snapshot(const std::string& id);
   std::vector<SandboxStatus> ListPodSandbox(const SandboxFilter& filter);
+  // The same, as a function writes each object. What it wrote is kept until the object looks different in
+  // a list (pod/list_item.h): a list of what has not changed costs a copy of bytes.
+  std::string EncodedPodSandboxes(const SandboxFilter& filter,
+                                  void (*encode)(const SandboxStatus&, std::string* out));
 
   Result<std::string> CreateContainer(const Call& call, const std::string& sandbox_id,
                                       const ContainerConfig& config);
@@ -97,6 +101,8 @@ class Engine {
   Result<> RemoveContainer(const Call& call, const std::string& id);
   Result<ContainerStatus> GetContainerStatus(const std::string& id);
   std::vector<ContainerStatus> ListContainers(const ContainerFilter& filter);
+  std::string EncodedContainers(const ContainerFilter& filter,
+                                void (*encode)(const ContainerStatus&, std::string* out));
   Result<runtime::ExecOutput> ExecSync(const Call& call, const std::string& id,
                                        const std::vector<std::string>& command,
                                        std::chrono::nanoseconds timeout);

@@ -29,6 +29,7 @@
 #include "base/rollback.h"
 #include "pod/engine.h"
 #include "pod/event_queue.h"
+#include "pod/list_item.h"
 #include "pod/plan_container.h"
 #include "pod/plan_sandbox.h"
 #include "pod/reconcile.h"
@@ -45,6 +46,7 @@ struct SandboxObject {
     int creating = 0;      // CreateContainer calls in flight
     bool gone = false;
     std::optional<Error> run_error;  // for those who joined the RunPodSandbox
+    ListItem<SandboxStatus, SandboxState> listed;
   };
   explicit SandboxObject(SandboxRecord record) : id(record.id) {
     state.Lock()->record = std::move(record);
@@ -69,6 +71,7 @@ struct ContainerObject {
     Stop stop;
     std::optional<Error> create_error;
     std::optional<runtime::ExitRecord> pending_exit;  // came while creating or starting
+    ListItem<ContainerStatus, ContainerState> listed;
     bool Ended() const {
       return gone || record.phase == ContainerPhase::kExited ||
              record.phase == ContainerPhase::kRemoving;

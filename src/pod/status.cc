@@ -7,7 +7,9 @@
 
 namespace berth::pod {
 
-namespace {
+SandboxState StateOf(const SandboxRecord& record) {
+  return record.phase == SandboxPhase::kReady ? SandboxState::kReady : SandboxState::kNotReady;
+}
 
 ContainerState StateOf(const ContainerRecord& record) {
   if (!record.loaded) return ContainerState::kUnknown;
@@ -25,6 +27,8 @@ ContainerState StateOf(const ContainerRecord& record) {
   }
   return ContainerState::kExited;
 }
+
+namespace {
 
 bool HasLabels(const StringMap& wanted, const StringMap& labels) {
   return std::all_of(wanted.begin(), wanted.end(), [&](const auto& label) {
@@ -44,8 +48,7 @@ SandboxStatus StatusOf(const SandboxRecord& record) {
   SandboxStatus status;
   status.id = record.id;
   status.metadata = record.config.metadata;
-  status.state =
-      record.phase == SandboxPhase::kReady ? SandboxState::kReady : SandboxState::kNotReady;
+  status.state = StateOf(record);
   // The kubelet refuses a status whose creation time is not positive; an unreadable record has
   // none.
   status.created_at = std::max<int64_t>(record.created_at, 1);
@@ -97,14 +100,14 @@ ContainerStatus StatusOf(const ContainerRecord& record) {
   return status;
 }
 
-bool Matches(const SandboxFilter& filter, const SandboxStatus& status) {
-  if (filter.state && *filter.state != status.state) return false;
-  return HasLabels(filter.labels, status.labels);
+bool Matches(const SandboxFilter& filter, const SandboxRecord& record) {
+  if (filter.state && *filter.state != StateOf(record)) return false;
+  return HasLabels(filter.labels, record.config.labels);
 }
 
-bool Matches(const ContainerFilter& filter, const ContainerStatus& status) {
-  if (filter.state && *filter.state != status.state) return false;
-  return HasLabels(filter.labels, status.labels);
+bool Matches(const ContainerFilter& filter, const ContainerRecord& record) {
+  if (filter.state && *filter.state != StateOf(record)) return false;
+  return HasLabels(filter.labels, record.config.labels);
 }
 
 void ApplyExit(ContainerRecord& record, const runtime::ExitRecord& exit, int64_t now) {

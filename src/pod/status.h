@@ -16,8 +16,11 @@ ContainerStatus StatusOf(const ContainerRecord& record);
 
 // Every part must hold. The id is looked up by the caller: only it knows whether a prefix
 // is unique.
-bool Matches(const SandboxFilter& filter, const SandboxStatus& status);
-bool Matches(const ContainerFilter& filter, const ContainerStatus& status);
+bool Matches(const SandboxFilter& filter, const SandboxRecord& record);
+bool Matches(const ContainerFilter& filter, const ContainerRecord& record);
+
+SandboxState StateOf(const SandboxRecord& record);
+ContainerState StateOf(const ContainerRecord& record);
 
 inline bool UsesHostNetwork(const SandboxConfig& config) {
   return config.security.namespaces.network == NamespaceMode::kNode;

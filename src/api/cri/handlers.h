@@ -23,13 +23,11 @@ BERTH_CRI_HANDLER(RunPodSandbox);
 BERTH_CRI_HANDLER(StopPodSandbox);
 BERTH_CRI_HANDLER(RemovePodSandbox);
 BERTH_CRI_HANDLER(PodSandboxStatus);
-BERTH_CRI_HANDLER(ListPodSandbox);
 BERTH_CRI_HANDLER(CreateContainer);
 BERTH_CRI_HANDLER(StartContainer);
 BERTH_CRI_HANDLER(StopContainer);
 BERTH_CRI_HANDLER(RemoveContainer);
 BERTH_CRI_HANDLER(ContainerStatus);
-BERTH_CRI_HANDLER(ListContainers);
 BERTH_CRI_HANDLER(ExecSync);
 BERTH_CRI_HANDLER(Exec);
 BERTH_CRI_HANDLER(Attach);
@@ -40,6 +38,16 @@ BERTH_CRI_HANDLER(ImageStatus);
 BERTH_CRI_HANDLER(PullImage);
 BERTH_CRI_HANDLER(RemoveImage);
 BERTH_CRI_HANDLER(ImageFsInfo);
+
+// The lists that a kubelet asks for each second: the encoded response, put together from items that were
+// encoded when they last changed (pod/list_item.h).
+Result<std::string> ListPodSandbox(Services& services, const pod::Call& call,
+                                   const v1::ListPodSandboxRequest& request);
+Result<std::string> ListContainers(Services& services, const pod::Call& call,
+                                   const v1::ListContainersRequest& request);
+// One item as those lists have it.
+void AppendListItem(const pod::SandboxStatus& status, std::string* out);
+void AppendListItem(const pod::ContainerStatus& status, std::string* out);
 
 // Version for a client of runtime.v1alpha2: it is told the name of the API that it speaks.
 Result<> VersionV1Alpha2(Services& services, const pod::Call& call,

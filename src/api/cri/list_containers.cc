@@ -4,7 +4,14 @@
 
 namespace berth::api {
 
-BERTH_CRI_HANDLER(ListContainers) {
+void AppendListItem(const pod::ContainerStatus& status, std::string* out) {
+  v1::ListContainersResponse one;
+  ToProto(status, one.add_containers());
+  one.AppendToString(out);
+}
+
+Result<std::string> ListContainers(Services& services, const pod::Call& call,
+                                   const v1::ListContainersRequest& request) {
   (void)call;
   pod::ContainerFilter filter;
   filter.id = request.filter().id();
@@ -14,10 +21,7 @@ BERTH_CRI_HANDLER(ListContainers) {
   }
   const auto& labels = request.filter().label_selector();
   filter.labels = {labels.begin(), labels.end()};
-  for (const auto& container : services.engine.ListContainers(filter)) {
-    ToProto(container, response->add_containers());
-  }
-  return Ok();
+  return services.engine.EncodedContainers(filter, &AppendListItem);
 }
 
 }  // namespace berth::api

@@ -4,7 +4,14 @@
 
 namespace berth::api {
 
-BERTH_CRI_HANDLER(ListPodSandbox) {
+void AppendListItem(const pod::SandboxStatus& status, std::string* out) {
+  v1::ListPodSandboxResponse one;
+  ToProto(status, one.add_items());
+  one.AppendToString(out);
+}
+
+Result<std::string> ListPodSandbox(Services& services, const pod::Call& call,
+                                   const v1::ListPodSandboxRequest& request) {
   (void)call;
   pod::SandboxFilter filter;
   filter.id = request.filter().id();
@@ -13,10 +20,7 @@ BERTH_CRI_HANDLER(ListPodSandbox) {
   }
   const auto& labels = request.filter().label_selector();
   filter.labels = {labels.begin(), labels.end()};
-  for (const auto& sandbox : services.engine.ListPodSandbox(filter)) {
-    ToProto(sandbox, response->add_items());
-  }
-  return Ok();
+  return services.engine.EncodedPodSandboxes(filter, &AppendListItem);
 }
 
 }  // namespace berth::api

@@ -25,6 +25,15 @@ struct Executors {
   Executor wait{{.name = "waiting calls", .max_threads = 512}};
 };
 
+// Without a copy: the buffer owns the text.
+grpc::ByteBuffer ToByteBuffer(std::string text) {
+  auto owned = std::make_unique<std::string>(std::move(text));
+  std::string* raw = owned.release();
+  grpc::Slice slice(
+      raw->data(), raw->size(), [](void* p) { delete static_cast<std::string*>(p); }, raw);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
 // kubelets up to 1.25 may know runtime.v1alpha2 only. Its messages are those of runtime.v1 with fewer
 // fields, so the same handlers serve both; what came after it has no name there.
 constexpr std::string_view kV1 = "runtime.v1";
@@ -50,6 +59,43 @@ class Api : public ServiceTable {
                                   [this, handler, request, response](const pod::Call& c) {
                                     return handler(services_, c, *request, response);
                                   });
+        });
+  }
+
+  // A call whose handler encodes its response itself.
+  template <class Request>
+  using Encoder = Result<std::string> (*)(Services&, const pod::Call&, const Request&);
+
+  template <class Request>
+  void ServeEncoded(std::string_view package, const char* rpc, Executor& executor,
+                    Encoder<Request> encode) {
+    AddUnary<Request, grpc::ByteBuffer>(
+        package, rpc,
+        [this, rpc, &executor, encode](grpc::CallbackServerContext* context, const Request* request,
+                                       grpc::ByteBuffer* response) {
+          pod::Call call;
+          call.deadline = DeadlineOf(*context, services_.clock);
+          return UnaryCall::Start(
+              executor, rpc, std::move(call),
+              [this, encode, request, response](const pod::Call& c) -> Result<> {
+                *response = ToByteBuffer(TRY(encode(services_, c, *request)));
+                return Ok();
+              });
+        });
+  }
+
+  template <class Request>
+  void ServeInPieces(const char* rpc, Executor& executor, Encoder<Request> encode) {
+    AddServerStreaming<Request, grpc::ByteBuffer>(
+        kV1, rpc,
+        [this, rpc, &executor, encode](grpc::CallbackServerContext* context,
+                                       const Request* request) {
+          pod::Call call;
+          call.deadline = DeadlineOf(*context, services_.clock);
+          return ListStream::Start(executor, rpc, std::move(call),
+                                   [this, encode, request](const pod::Call& c) {
+                                     return encode(services_, c, *request);
+                                   });
         });
   }
 
@@ -85,6 +131,12 @@ class Api : public ServiceTable {
 #define BERTH_SERVE_IN_PIECES(Rpc, List, executor) \
   ServeInPieces<v1::List##Request, v1::List##Response>(#Rpc, executors.executor, &api::List);
 
+// A list in v1 and v1alpha2, and in pieces.
+#define BERTH_SERVE_ENCODED(Rpc, InPieces, executor)                              \
+  ServeEncoded<v1::Rpc##Request>(kV1, #Rpc, executors.executor, &api::Rpc);       \
+  ServeEncoded<v1::Rpc##Request>(kV1Alpha2, #Rpc, executors.executor, &api::Rpc); \
+  ServeInPieces<v1::Rpc##Request>(#InPieces, executors.executor, &api::Rpc);
+
 class RuntimeApi final : public Api {
  public:
   RuntimeApi(Services& services, Executors& executors, EventHub& events)
@@ -96,9 +148,9 @@ class RuntimeApi final : public Api {
     BERTH_SERVE_V1(RuntimeConfig, quick)
     BERTH_SERVE(UpdateRuntimeConfig, quick)
     BERTH_SERVE(PodSandboxStatus, quick)
-    BERTH_SERVE(ListPodSandbox, quick)
+    BERTH_SERVE_ENCODED(ListPodSandbox, StreamPodSandboxes, quick)
     BERTH_SERVE(ContainerStatus, quick)
-    BERTH_SERVE(ListContainers, quick)
+    BERTH_SERVE_ENCODED(ListContainers, StreamContainers, quick)
     BERTH_SERVE(Exec, quick)
     BERTH_SERVE(Attach, quick)
     BERTH_SERVE(PortForward, quick)
@@ -111,8 +163,6 @@ class RuntimeApi final : public Api {
     BERTH_SERVE(ReopenContainerLog, lifecycle)
     BERTH_SERVE(StopContainer, wait)
     BERTH_SERVE(ExecSync, wait)
-    BERTH_SERVE_IN_PIECES(StreamPodSandboxes, ListPodSandbox, quick)
-    BERTH_SERVE_IN_PIECES(StreamContainers, ListContainers, quick)
     AddServerStreaming<v1::GetEventsRequest, grpc::ByteBuffer>(
         kV1, "GetContainerEvents",
         [&events](grpc::CallbackServerContext*, const v1::GetEventsRequest*) {
