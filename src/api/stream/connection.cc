@@ -45,8 +45,9 @@ Result<> Connection::Start() {
 
 void Connection::OnEvent(uint32_t events) {
   // The last words may be written while the socket already says that the client has hung up.
-  if ((events & EPOLLOUT) != 0 || read_needs_write_) FlushOutput();
-  if ((events & (EPOLLIN | EPOLLOUT)) != 0) return ReadSome();
+  const bool read_too = (events & EPOLLIN) != 0 || read_needs_write_;
+  if ((events & EPOLLOUT) != 0 || write_needs_read_) FlushOutput();
+  if (read_too) return ReadSome();
   if ((events & (EPOLLERR | EPOLLHUP)) != 0) Close();
 }
 
@@ -232,6 +233,7 @@ void Connection::OnConsumed() {
 void Connection::FlushOutput() {
   while (state_ != State::kClosed && !output_.empty()) {
     const Io io = transport_->Write(output_.View());
+    write_needs_read_ = io.state == Io::State::kWantRead;
     if (io.state == Io::State::kFailed || io.state == Io::State::kEnd) return Close();
     if (io.state != Io::State::kDone) break;
     active_ = true;
@@ -259,7 +261,8 @@ void Connection::Rearm() {
   uint32_t wanted = 0;
   const bool may_read = MayRead();
   if (may_read) wanted |= EPOLLIN;
-  if (!output_.empty() || (may_read && read_needs_write_)) wanted |= EPOLLOUT;
+  if ((!output_.empty() && !write_needs_read_) || (may_read && read_needs_write_))
+    wanted |= EPOLLOUT;
   if (may_read && (interest_ & EPOLLIN) == 0 && transport_->HasPending())
     loop_.Post([weak = weak_from_this()] {
       if (auto self = weak.lock()) self->ReadSome();

@@ -76,7 +76,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   ByteQueue output_;
   bool output_was_full_ = false;
   bool flush_posted_ = false;
-  bool read_needs_write_ = false;
+  bool read_needs_write_ = false;  // inside TLS
+  bool write_needs_read_ = false;
   uint32_t interest_ = 0;
   bool active_ = false;  // bytes went since the idle timer looked
   Timer state_timer_;

@@ -28,7 +28,9 @@ Program::~Program() = default;
 
 Result<> Program::Run() {
   if (!options_.tls) TRY(Start());
-  return loop_->Run();
+  TRY(loop_->Run());
+  if (failed_) return std::move(*failed_);
+  return Ok();
 }
 
 Result<> Program::Start() {
@@ -38,11 +40,22 @@ Result<> Program::Start() {
   return Ok();
 }
 
-void Program::OnTls(std::vector<os::Fd>) {
-  link_->Notify(ErrorReply(0, Error(Code::kUnimplemented, "TLS is not there yet")));
+void Program::OnTls(std::vector<os::Fd> files) {
+  auto made = [&]() -> Result<> {
+    if (!options_.tls) return Error(Code::kFailedPrecondition, "not started with --tls");
+    tls_ = TRY(TlsContext::Make(TRY(ReadTlsFiles(files), "TLS files")), "TLS files");
+    if (listener_) TRY(Start());
+    return Ok();
+  }();
+  if (made) return;
+  link_->Notify(ErrorReply(0, made.error()));
+  if (!listener_) return;  // goes on with what it has
+  failed_ = std::move(made.error());
+  loop_->Stop();
 }
 
 Result<std::unique_ptr<Transport>> Program::Wrap(os::Fd socket) {
+  if (tls_) return tls_->Wrap(std::move(socket));
   return MakePlainTransport(std::move(socket));
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "api/stream/server.h"
+#include "api/stream/tls.h"
 
 namespace berth::stream {
 
@@ -32,9 +33,11 @@ class Program {
   Result<std::unique_ptr<Transport>> Wrap(os::Fd socket);
 
   ProgramOptions options_;
+  std::optional<Error> failed_;
   // Destroyed in the reverse order: connections before the link, all before the loop.
   std::unique_ptr<os::EventLoop> loop_;
-  os::Fd listener_;
+  os::Fd listener_;                  // until the server has it
+  std::shared_ptr<TlsContext> tls_;  // for connections to come
   std::unique_ptr<DaemonLink> link_;
   std::unique_ptr<Server> server_;
 };
