@@ -57,7 +57,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string whole, cut;
   const bool good = Run(data[0], bytes, bytes.size() + 1, whole);
   Require(Run(data[0], bytes, data[1] % 16 + 1, cut) == good);
-  Require(whole == cut);
+  // Base64 that breaks in the middle: small pieces bring what stood before.
+  Require(good ? whole == cut : cut.starts_with(whole));
   stream::ResizeReader resize;
   (void)resize.Feed(bytes);
   return 0;
