@@ -18,11 +18,12 @@ constexpr int kReadsInARow = 4;
 }  // namespace
 
 Connection::Connection(os::EventLoop& loop, std::unique_ptr<Transport> transport,
-                       DaemonLink& daemon, const Timeouts& timeouts,
+                       DaemonLink& daemon, DialBudget& dials, const Timeouts& timeouts,
                        std::function<void()> on_closed)
     : loop_(loop),
       transport_(std::move(transport)),
       daemon_(daemon),
+      dials_(dials),
       timeouts_(timeouts),
       on_closed_(std::move(on_closed)),
       state_timer_(loop),

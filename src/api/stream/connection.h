@@ -28,7 +28,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
  public:
   // `on_closed` once, when nothing of it is open any more; the owner drops it later, not inside the call.
   Connection(os::EventLoop& loop, std::unique_ptr<Transport> transport, DaemonLink& daemon,
-             const Timeouts& timeouts, std::function<void()> on_closed);
+             DialBudget& dials, const Timeouts& timeouts, std::function<void()> on_closed);
   ~Connection() override;
 
   Result<> Start();
@@ -46,6 +46,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   // SessionHost
   os::EventLoop& loop() override { return loop_; }
   Channels& channels() override { return *channels_; }
+  DialBudget& dials() override { return dials_; }
   void Begin(std::function<void(Result<BegunSession>)> answer) override;
   void Finish() override;
   void Fail(Error error) override;
@@ -69,6 +70,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   os::EventLoop& loop_;
   std::unique_ptr<Transport> transport_;
   DaemonLink& daemon_;
+  DialBudget& dials_;
   const Timeouts timeouts_;
   std::function<void()> on_closed_;
   State state_ = State::kHead;

@@ -22,6 +22,8 @@ constexpr size_t kMaxAnswer = 16;
 
 std::string_view AddressOf(int family) { return family == AF_INET ? "127.0.0.1" : "[::1]"; }
 
+Error Gone() { return Error(Code::kUnavailable, "the pod is gone"); }
+
 int ConnectTo(int socket, int family, uint16_t port) {
   sockaddr_in v4{};
   v4.sin_family = AF_INET;
@@ -62,8 +64,12 @@ void Dialer::Request(uint64_t id, int family) {
   calls_[id].family = family;
   wire::Writer writer;
   writer.U32(static_cast<uint32_t>(family));
-  auto sent = monitor_.open() ? os::SendMessage(monitor_.get(), writer.bytes())
-                              : Result<>(Error(Code::kUnavailable, "the pod is gone"));
+  auto sent = [&]() -> Result<> {
+    if (!monitor_.open()) return Gone();
+    auto done = os::SendMessage(monitor_.get(), writer.bytes());
+    if (!done && done.error().sys_errno() != EAGAIN) return Gone();
+    return done;
+  }();
   if (sent) {
     asked_.push_back(id);
     return;
@@ -78,7 +84,7 @@ void Dialer::Request(uint64_t id, int family) {
 void Dialer::OnReadable() {
   auto message = os::ReceiveMessage(monitor_.get(), kMaxAnswer, 1);
   if (!message && message.error().sys_errno() == EAGAIN) return;
-  if (!message || message->end) return End(Error(Code::kUnavailable, "the pod is gone"));
+  if (!message || message->end) return End(Gone());
   OnAnswer(std::move(*message));
 }
 

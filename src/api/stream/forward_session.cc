@@ -122,6 +122,7 @@ void ForwardSession::Stop() {
     pair->timer.Cancel();
     if (pair->source) pair->source->Stop();
     if (pair->sink) pair->sink->Stop();
+    if (std::exchange(pair->counted, false)) host_.dials().Give();
   }
   // Destroyed later: this may be a call of its own.
   host_.loop().Post([dialer = std::shared_ptr<Dialer>(std::move(dialer_))] {});
@@ -153,6 +154,9 @@ void ForwardSession::OnBegun(Result<BegunSession> answer) {
 
 void ForwardSession::Dial(const std::shared_ptr<Pair>& pair) {
   if (broken_) return Refuse(pair, *broken_);
+  pair->counted = host_.dials().Take();
+  if (!pair->counted)
+    return Refuse(pair, Error(Code::kResourceExhausted, "too many forwarded connections"));
   pair->dial = dialer_->Dial(pair->port, [this, pair](Result<os::Fd> socket) {
     if (state_ == State::kRunning && !pair->over) OnDialed(pair, std::move(socket));
   });
@@ -209,6 +213,7 @@ void ForwardSession::Drop(const std::shared_ptr<Pair>& pair) {
   const bool complete = pair->source && pair->source->ended() && pair->client_ended;
   if (pair->source) pair->source->Stop();
   if (pair->sink) pair->sink->Stop();
+  if (std::exchange(pair->counted, false)) host_.dials().Give();
   if (pair->data && !pair->early.empty()) channels.Consumed(*pair->data, pair->early.size());
   pair->early.Clear();
   if (pair->error) channels.End(*pair->error);

@@ -47,6 +47,7 @@ class ForwardSession final : public Session {
     std::optional<ChannelId> data;
     std::optional<ChannelId> error;
     bool dialing = false;
+    bool counted = false;  // in the budget
     uint64_t dial = 0;
     Timer timer;
     ByteQueue early;  // came before the connection was there

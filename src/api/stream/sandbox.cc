@@ -81,10 +81,7 @@ Result<> InstallFilter() {
   return filter.Load();
 }
 
-Result<unsigned int> SetLimits(unsigned int max_fds) {
-  rlimit now{};
-  if (::getrlimit(RLIMIT_NOFILE, &now) < 0) return ErrnoError("limit of open files");
-  const rlim_t fds = std::min<rlim_t>(now.rlim_max, max_fds);
+Result<> SetLimits(rlim_t fds) {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   // The sanitizers reserve terabytes of addresses.
   TRY(os::SetLimit(RLIMIT_AS, kAddressSpace, "limit address space"));
@@ -93,23 +90,27 @@ Result<unsigned int> SetLimits(unsigned int max_fds) {
   TRY(os::SetLimit(RLIMIT_FSIZE, 0, "limit file size"));
   TRY(os::SetLimit(RLIMIT_MEMLOCK, 0, "limit locked memory"));
   TRY(os::SetLimit(RLIMIT_MSGQUEUE, 0, "limit message queues"));
-  TRY(os::SetLimit(RLIMIT_CORE, 0, "limit core"));
-  return static_cast<unsigned int>(fds);
+  return os::SetLimit(RLIMIT_CORE, 0, "limit core");
 }
 
 }  // namespace
 
-Result<unsigned int> EnterSandbox(const SandboxOptions& options) {
+Result<unsigned int> AllowedFds(const SandboxOptions& options) {
+  rlimit now{};
+  if (::getrlimit(RLIMIT_NOFILE, &now) < 0) return ErrnoError("limit of open files");
+  return static_cast<unsigned int>(std::min<rlim_t>(now.rlim_max, options.max_fds));
+}
+
+Result<> EnterSandbox(const SandboxOptions& options) {
   if (::geteuid() != 0) return Error(Code::kPermissionDenied, "sandbox: not started as root");
   os::Fd status(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
   if (!status) return ErrnoError("sandbox: /proc/self/status");
   TRY(os::EnterEmptyRoot([](const os::DirFd&) { return Ok(); }), "sandbox");
-  const unsigned int fds = TRY(SetLimits(options.max_fds), "sandbox");
+  TRY(SetLimits(TRY(AllowedFds(options))), "sandbox");
   TRY(os::DropPrivileges(options.uid, options.gid), "sandbox");
   TRY(InstallFilter(), "sandbox");
-  TRY(os::CheckConfined(TRY(os::ReadAll(status.get(), 64U << 10), "sandbox"), options.uid,
-                        options.gid));
-  return fds;
+  return os::CheckConfined(TRY(os::ReadAll(status.get(), 64U << 10), "sandbox"), options.uid,
+                           options.gid);
 }
 
 }  // namespace berth::stream

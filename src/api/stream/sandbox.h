@@ -16,7 +16,10 @@ struct SandboxOptions {
   unsigned int max_fds = 16384;
 };
 
-// The limit on fds that is in force afterwards. PermissionDenied when not started as root.
-Result<unsigned int> EnterSandbox(const SandboxOptions& options);
+// The limit on fds that will be in force.
+Result<unsigned int> AllowedFds(const SandboxOptions& options);
+
+// PermissionDenied when not started as root.
+Result<> EnterSandbox(const SandboxOptions& options);
 
 }  // namespace berth::stream

@@ -99,7 +99,7 @@ void Server::Admit(os::Fd socket) {
   auto transport = make_transport_(std::move(socket));
   if (!transport) return LogWarn(StrCat("stream: ", transport.error().message()));
   const uint64_t id = ++last_id_;
-  auto connection = std::make_shared<Connection>(loop_, std::move(*transport), daemon_,
+  auto connection = std::make_shared<Connection>(loop_, std::move(*transport), daemon_, dials_,
                                                  options_.timeouts, [this, id] { Drop(id); });
   const bool full = connections_.size() >= options_.max_connections;
   connections_.emplace(id, connection);

@@ -14,6 +14,7 @@ struct ServerOptions {
   std::string address = "127.0.0.1";
   uint16_t port = 0;
   size_t max_connections = 1000;
+  size_t max_dials = 4000;  // connections into pods, of all port-forwards together
   Timeouts timeouts;
 };
 
@@ -32,6 +33,7 @@ class Server {
         options_(options),
         make_transport_(std::move(make_transport)),
         on_idle_(std::move(on_idle)),
+        dials_(options.max_dials),
         retry_timer_(loop) {}
   ~Server();
 
@@ -50,6 +52,7 @@ class Server {
   const ServerOptions options_;
   const MakeTransport make_transport_;
   const std::function<void()> on_idle_;
+  DialBudget dials_;
   os::Fd listener_;
   Timer retry_timer_;
   bool stopped_ = false;

@@ -20,11 +20,28 @@ struct BegunSession {
   std::vector<os::Fd> fds;  // as many as begun says, in its order
 };
 
+// How many connections into pods there may be at a time, over all sessions: each takes two fds.
+class DialBudget {
+ public:
+  explicit DialBudget(size_t most) : left_(most) {}
+  bool Take() {
+    if (left_ == 0) return false;
+    --left_;
+    return true;
+  }
+  void Give() { ++left_; }
+  size_t left() const { return left_; }
+
+ private:
+  size_t left_;
+};
+
 class SessionHost {
  public:
   virtual ~SessionHost() = default;
   virtual os::EventLoop& loop() = 0;
   virtual Channels& channels() = 0;
+  virtual DialBudget& dials() = 0;
   // Asks the daemon to begin; answered once, later, unless the session was stopped.
   virtual void Begin(std::function<void(Result<BegunSession>)> answer) = 0;
   // All is said: the client gets what was sent, then the connection is closed. The session stays until then.

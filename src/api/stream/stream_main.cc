@@ -24,7 +24,16 @@ struct Arguments {
 
 constexpr int64_t kMaxSeconds = 366 * 24 * 3600;
 // A connection with its session, and a bit: its socket, three streams or a terminal and its copies, the result.
-constexpr unsigned int kFdsOfConnection = 8;
+constexpr size_t kFdsOfConnection = 8;
+constexpr size_t kFdsOfDial = 2;
+constexpr size_t kOtherFds = 64;
+
+// What the fds allow, in halves, so that a fd that berthd sends always finds its place.
+void FitToFds(size_t fds, ServerOptions& server) {
+  const size_t half = fds > kOtherFds ? (fds - kOtherFds) / 2 : 0;
+  server.max_connections = std::min(server.max_connections, half / kFdsOfConnection);
+  server.max_dials = std::min(server.max_dials, half / kFdsOfDial);
+}
 
 Result<> ParseArgument(std::string_view argument, Arguments& out) {
   const size_t equals = argument.find('=');
@@ -65,6 +74,7 @@ Result<std::unique_ptr<Program>> Prepare(int argc, char** argv, os::Fd daemon) {
       1)
     return Error(Code::kInternal, "TLS library does not start");
   ServerOptions& server = arguments.program.server;
+  FitToFds(TRY(AllowedFds(arguments.sandbox)), server);
   os::Fd listener = TRY(Listen(server.address, server.port));
   // The loop's own fds are made here too: the sandbox allows no new ones of that kind.
   auto program = TRY(Program::Make(arguments.program, std::move(daemon), std::move(listener)));
