@@ -97,6 +97,9 @@ def report_specs(report, skips, counter, label, whole):
             failure = spec.get("Failure") or {}
             counter.fail(name, f"{failure.get('Message', spec['State'])}\n{failure.get('Location', {}).get('FileName')}:"
                                f"{failure.get('Location', {}).get('LineNumber')}\n{spec.get('CapturedGinkgoWriterOutput', '')[-1500:]}")
+    unused = [pattern for pattern, _ in skips if not any(re.search(pattern, name) for name, _ in specs_of(report))]
+    if whole and unused:
+        counter.fail(f"{label} skips.txt", f"no spec is called {unused}")
     if whole and specs < SPECS:
         counter.fail(f"{label} critest", f"reported {specs} of {SPECS} specs")
 
