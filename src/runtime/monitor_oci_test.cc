@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "base/strings.h"
+#include "base/wire.h"
 #include "os/cgroup.h"
+#include "os/socket.h"
 #include "runtime/monitor_runtime.h"
 #include "runtime/testing/runtime_contract.h"
 
@@ -40,8 +42,9 @@ std::string SpecJson(const std::string& root, const std::string& command, const 
                 pod.uts_ns_path, R"("}]}})");
 }
 
-std::string ProcessJson(const std::string& command) {
-  return StrCat(R"({"terminal":false,"user":{"uid":0,"gid":0},"args":["/bin/sh","-c",")", command,
+std::string ProcessJson(const std::string& command, bool terminal = false) {
+  return StrCat(R"({"terminal":)", terminal ? "true" : "false",
+                R"(,"user":{"uid":0,"gid":0},"args":["/bin/sh","-c",")", command,
                 R"("],"env":["PATH=/bin"],"cwd":"/"})");
 }
 
@@ -209,6 +212,53 @@ TEST_P(OciTest, TerminalOutputIsLogged) {
   EXPECT_EQ(events_.WaitExit("c1")->exit_code, 0);
   EXPECT_NE(Log("c1").find("stdout F done\n"), std::string::npos) << Log("c1");
   EXPECT_NE(Log("c1").find("stdout F /dev/"), std::string::npos) << Log("c1");
+}
+
+// Reads what a terminal shows until `wanted` is in it.
+std::string ReadTerminal(const os::Fd& fd, std::string_view wanted) {
+  std::string seen;
+  char bytes[256];
+  for (int i = 0; i < 1000 && seen.find(wanted) == std::string::npos; ++i) {
+    const ssize_t n = ::read(fd.get(), bytes, sizeof bytes);
+    if (n < 0 && errno == EAGAIN) ::usleep(10'000);
+    if (n == 0 || (n < 0 && errno != EAGAIN)) break;
+    if (n > 0) seen.append(bytes, static_cast<size_t>(n));
+  }
+  return seen;
+}
+
+TEST_P(OciTest, ExecOnATerminalIsHungUpWhenItsMasterIsClosed) {
+  StartPod();
+  Run("c1", "sleep 1000");
+  Result<SessionStreams> session = runtime_->StartExec(
+      {"s1", "c1", ProcessJson("tty; read x; echo got $x; sleep 4244", true), true},
+      {true, true, false});
+  ASSERT_TRUE(session) << session.error().message();
+  ASSERT_TRUE(session->terminal);
+  EXPECT_NE(ReadTerminal(session->terminal, "pts").find("/dev/pts/"), std::string::npos);
+  ASSERT_TRUE(os::WriteAll(session->terminal.get(), "hello\n"));
+  EXPECT_NE(ReadTerminal(session->terminal, "got hello").find("got hello"), std::string::npos);
+  session->terminal.Reset();
+  Result<os::Message> result = os::ReceiveMessage(session->result.get(), 16, 0);
+  ASSERT_TRUE(result);
+  wire::Reader reader(result->bytes);
+  EXPECT_EQ(*reader.U32(), 128U + SIGHUP);
+}
+
+TEST_P(OciTest, AttachToATerminalGivesItsMasterAndACopyOfTheOutput) {
+  StartPod();
+  Run("c1", "read x; echo got $x; read y; exit 3", true);
+  Result<SessionStreams> session = runtime_->Attach("s1", "c1", {true, true, false});
+  ASSERT_TRUE(session) << session.error().message();
+  EXPECT_TRUE(session->terminal && session->std_out);
+  EXPECT_FALSE(session->std_in || session->std_err);
+  ASSERT_TRUE(os::WriteAll(session->terminal.get(), "hello\n"));
+  EXPECT_NE(ReadTerminal(session->std_out, "got hello").find("got hello"), std::string::npos);
+  ASSERT_TRUE(os::WriteAll(session->terminal.get(), "end\n"));
+  std::optional<ExitRecord> exit = events_.WaitExit("c1");
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->exit_code, 3);
+  EXPECT_NE(Log("c1").find("got hello"), std::string::npos) << Log("c1");
 }
 
 TEST_P(OciTest, SharedPidNamespaceHoldsAllContainers) {

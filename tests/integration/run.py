@@ -13,7 +13,11 @@ from support.node import Node
 from support.snapshot import Snapshot, of_the_node_itself
 
 PARTS = ["test_images", "test_pods", "test_containers", "test_logs", "test_security", "test_volumes", "test_network",
+<<<<<<< HEAD
          "test_errors", "test_cri", "test_rules", "test_restart", "test_whole"]
+=======
+         "test_errors", "test_restart", "test_streaming", "test_whole"]
+>>>>>>> 82239b4 (tests: streaming sessions by crictl, rounds of sessions that are left, critest's Streaming specs)
 
 
 def main():

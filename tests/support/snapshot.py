@@ -123,6 +123,15 @@ class Snapshot:
             time.sleep(0.1)
 
 
+def _parent_name(pid):
+    try:
+        parent = re.search(r"^PPid:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M).group(1)
+        return pathlib.Path(f"/proc/{parent}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def of_the_node_itself(kind, value):
-    """No pod's: another berthd process after a restart."""
-    return kind == "process" and "/berthd --config" in value
+    """No pod's: another berthd process after a restart, and its berth-stream, but not one that its berthd has left."""
+    return kind == "process" and ("/berthd --config" in value or
+                                  " berth-stream " in value and _parent_name(value.split()[0]) == "berthd")
