@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A real berthd driven by crictl, with real crun, runc, CNI plugins, overlay and registries.   run.py [PART OF A NAME...]"""
+import os
 import pathlib
 import shutil
 import sys
@@ -13,11 +14,7 @@ from support.node import Node
 from support.snapshot import Snapshot, of_the_node_itself
 
 PARTS = ["test_images", "test_pods", "test_containers", "test_logs", "test_security", "test_volumes", "test_network",
-<<<<<<< HEAD
-         "test_errors", "test_cri", "test_rules", "test_restart", "test_whole"]
-=======
-         "test_errors", "test_restart", "test_streaming", "test_whole"]
->>>>>>> 82239b4 (tests: streaming sessions by crictl, rounds of sessions that are left, critest's Streaming specs)
+         "test_errors", "test_cri", "test_rules", "test_restart", "test_streaming", "test_whole"]
 
 
 def main():
@@ -54,4 +51,5 @@ def nothing_left(node):
 if __name__ == "__main__":
     tools.crictl()
     tools.berth_binary("berthd")
-    environment.run_isolated(main)
+    # The long form of test_streaming's rounds takes its time.
+    environment.run_isolated(main, seconds=environment.SUITE_SECONDS + int(os.environ.get("BERTH_ROUNDS", "0")))
