@@ -34,7 +34,7 @@ TEST(NextPieceTest, WhatIsNoListIsRefused) {
 }
 
 // What makes it right to answer one with the other's bytes.
-TEST(StreamListTest, RequestsAndResponsesAreThoseOfTheListOnTheWire) {
+TEST(StreamListMessages, RequestsAndResponsesAreThoseOfTheListOnTheWire) {
   const auto* file = v1::VersionRequest::descriptor()->file();
   const std::vector<std::pair<std::string, std::string>> calls = {
       {"StreamPodSandboxes", "ListPodSandbox"},
