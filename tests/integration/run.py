@@ -50,6 +50,8 @@ def nothing_left(node):
 
 if __name__ == "__main__":
     tools.crictl()
+    for module in ("cri_v1", "cri_v1alpha2"):  # here, where there is a network
+        tools.go_program(module)
     tools.berth_binary("berthd")
     # The long form of test_streaming's rounds takes its time.
     environment.run_isolated(main, seconds=environment.SUITE_SECONDS + int(os.environ.get("BERTH_ROUNDS", "0")))
