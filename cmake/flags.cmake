@@ -34,7 +34,9 @@ endif()
 add_library(berth_flags_full INTERFACE)
 target_link_libraries(berth_flags_full INTERFACE berth_flags)
 target_compile_options(berth_flags_full INTERFACE -fPIE)
-target_link_options(berth_flags_full INTERFACE -pie)
+# BERTH_STATIC_PIE is a property of a program that is to need no shared library.
+target_link_options(berth_flags_full INTERFACE
+  $<IF:$<BOOL:$<TARGET_PROPERTY:BERTH_STATIC_PIE>>,-static-pie,-pie>)
 
 # Monitor-side code: small and static, no exceptions, no RTTI. base and os are built with both.
 add_library(berth_flags_tiny INTERFACE)

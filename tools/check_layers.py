@@ -13,6 +13,7 @@ ALLOWED = {
     "db": ["base"],
     "oci": ["base"],
     "monitor": ["base", "os"],
+    "cni": ["base", "os", "oci"],
     "image": ["base", "os", "oci", "db"],
     "runtime": ["base", "os", "oci", "monitor/protocol.h"],
     "pod": ["base", "oci", "db", "image/images.h", "runtime/runtime.h", "runtime/network.h", "runtime/host.h"],

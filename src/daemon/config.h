@@ -40,6 +40,7 @@ struct Config {
   bool default_network = true;
   std::string default_bridge = "berth0";
   std::string default_subnet;
+  bool native_plugins = true;
   int64_t cni_timeout_s = 60;
   int64_t cni_parallel = 8;
 

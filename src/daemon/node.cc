@@ -98,6 +98,8 @@ Result<> Node::OpenParts(const std::string& libexec) {
   runtime::CniNetworkOptions network;
   network.conf_dirs = config_.cni_conf_dirs;
   network.bin_dirs = config_.cni_bin_dirs;
+  network.native_program = libexec + "/berth-cni";
+  network.native_plugins = config_.native_plugins;
   network.state_dir = config_.root + "/network";
   network.netns_dir = config_.netns_dir;
   network.netns_prefix = NetNsPrefix(config_.root);

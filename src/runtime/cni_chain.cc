@@ -17,8 +17,9 @@ oci::PluginInput CniChain::Input() const {
   return input;
 }
 
-Result<std::string> CniChain::Run(const oci::CniPlugin& plugin, const char* command,
-                                  const CniTarget* target, const oci::PluginInput& input) const {
+Result<std::string> CniChain::Run(size_t index, const char* command, const CniTarget* target,
+                                  const oci::PluginInput& input) const {
+  const oci::CniPlugin& plugin = list_.plugins[index];
   CniCall call;
   call.command = command;
   if (target != nullptr) {
@@ -29,20 +30,20 @@ Result<std::string> CniChain::Run(const oci::CniPlugin& plugin, const char* comm
   }
   const std::string text =
       TRY(oci::BuildPluginInput(plugin, input), StrCat("cni plugin ", Quote(plugin.type)));
-  return plugins_.Run(plugin.type, call, text);
+  return plugins_.Run(plugin.type, programs_[index], call, text);
 }
 
 Result<oci::CniResult> CniChain::Add(const CniTarget& target, const Step& step) const {
   oci::CniResult last;
   bool first = true;
-  for (const oci::CniPlugin& plugin : list_.plugins) {
+  for (size_t i = 0; i < list_.plugins.size(); ++i) {
     oci::PluginInput input = Input();
     input.runtime = &target.runtime;
     if (!first) input.prev_result = last.raw;
-    const std::string printed = TRY(Run(plugin, "ADD", &target, input));
+    const std::string printed = TRY(Run(i, "ADD", &target, input));
     // Assigned after the call: input.prev_result points into the old value.
     last = TRY(oci::ParseCniResult(printed, list_.cni_version),
-               StrCat("cni ADD: plugin ", Quote(plugin.type), ": result"));
+               StrCat("cni ADD: plugin ", Quote(list_.plugins[i].type), ": result"));
     first = false;
     TRY(step(last.raw));
   }
@@ -50,11 +51,11 @@ Result<oci::CniResult> CniChain::Add(const CniTarget& target, const Step& step) 
 }
 
 Result<> CniChain::Del(const CniTarget& target, const std::optional<std::string>& cached) const {
-  for (auto plugin = list_.plugins.rbegin(); plugin != list_.plugins.rend(); ++plugin) {
+  for (size_t i = list_.plugins.size(); i-- > 0;) {
     oci::PluginInput input = Input();
     input.runtime = &target.runtime;
     if (cached && AtLeast("0.4.0")) input.prev_result = *cached;
-    TRY(Run(*plugin, "DEL", &target, input));
+    TRY(Run(i, "DEL", &target, input));
   }
   return Ok();
 }
@@ -64,28 +65,28 @@ Result<> CniChain::Check(const CniTarget& target, const std::string& cached) con
     return Error(Code::kUnimplemented, StrCat("cni network ", list_.name, ": version ",
                                               list_.cni_version, " has no CHECK"));
   if (list_.disable_check) return Ok();
-  for (const oci::CniPlugin& plugin : list_.plugins) {
+  for (size_t i = 0; i < list_.plugins.size(); ++i) {
     oci::PluginInput input = Input();
     input.runtime = &target.runtime;
     input.prev_result = cached;
-    TRY(Run(plugin, "CHECK", &target, input));
+    TRY(Run(i, "CHECK", &target, input));
   }
   return Ok();
 }
 
 Result<> CniChain::Status() const {
   if (!AtLeast("1.1.0")) return Ok();
-  for (const oci::CniPlugin& plugin : list_.plugins) TRY(Run(plugin, "STATUS", nullptr, Input()));
+  for (size_t i = 0; i < list_.plugins.size(); ++i) TRY(Run(i, "STATUS", nullptr, Input()));
   return Ok();
 }
 
 Result<> CniChain::Gc(const std::vector<oci::CniAttachment>& valid) const {
   if (!AtLeast("1.1.0") || list_.disable_gc) return Ok();
   Result<> first = Ok();
-  for (const oci::CniPlugin& plugin : list_.plugins) {
+  for (size_t i = 0; i < list_.plugins.size(); ++i) {
     oci::PluginInput input = Input();
     input.valid_attachments = valid;
-    Result<std::string> done = Run(plugin, "GC", nullptr, input);
+    Result<std::string> done = Run(i, "GC", nullptr, input);
     if (!done && first) first = std::move(done.error());
   }
   return first;
@@ -93,10 +94,13 @@ Result<> CniChain::Gc(const std::vector<oci::CniAttachment>& valid) const {
 
 Result<> CniChain::CheckVersions() const {
   const std::string input = StrCat(R"({"cniVersion":")", list_.cni_version, R"("})");
-  for (const oci::CniPlugin& plugin : list_.plugins) {
+  for (size_t i = 0; i < list_.plugins.size(); ++i) {
+    const oci::CniPlugin& plugin = list_.plugins[i];
+    // Berth's own support every version that Berth does.
+    if (programs_[i] == kNativeProgram) continue;
     CniCall call;
     call.command = "VERSION";
-    Result<std::string> printed = plugins_.Run(plugin.type, call, input);
+    Result<std::string> printed = plugins_.Run(plugin.type, programs_[i], call, input);
     if (!printed && printed.error().code() == Code::kFailedPrecondition)
       return std::move(printed.error());
     Result<oci::CniVersionInfo> info =

@@ -25,8 +25,10 @@ struct CniTarget {
 
 class CniChain {
  public:
-  CniChain(const CniPlugins& plugins, const oci::NetworkConfigList& list)
-      : plugins_(plugins), list_(list) {}
+  // `programs` as CniPlugins::FindAll gives them.
+  CniChain(const CniPlugins& plugins, const oci::NetworkConfigList& list,
+           std::vector<std::string> programs)
+      : plugins_(plugins), list_(list), programs_(std::move(programs)) {}
 
   // In order, each with its predecessor's result. `step` is called with each result before the next
   // plugin runs; its error ends the chain. Nothing is undone here.
@@ -48,13 +50,14 @@ class CniChain {
   Result<> CheckVersions() const;
 
  private:
-  Result<std::string> Run(const oci::CniPlugin& plugin, const char* command,
-                          const CniTarget* target, const oci::PluginInput& input) const;
+  Result<std::string> Run(size_t plugin, const char* command, const CniTarget* target,
+                          const oci::PluginInput& input) const;
   oci::PluginInput Input() const;
   bool AtLeast(std::string_view version) const;
 
   const CniPlugins& plugins_;
   const oci::NetworkConfigList& list_;
+  const std::vector<std::string> programs_;
 };
 
 }  // namespace berth::runtime

@@ -18,7 +18,7 @@ namespace {
 constexpr std::string_view kFile = "default-network";
 constexpr std::string_view kIpamDir = "ipam";  // as CniNetwork::Open names it to host-local
 constexpr std::string_view kMagic = "berth-default-network";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kMaxStateBytes = 1U << 20;
 constexpr size_t kMaxLinkName = 15;  // IFNAMSIZ without the NUL
 constexpr std::string_view kFirstSubnet = "10.88.0.0/16";
@@ -85,6 +85,7 @@ Result<> CniDefaultNetwork::Load() {
     State state;
     state.in_use = TRY(in.Bool());
     state.firewall = TRY(in.Bool());
+    state.native = TRY(in.Bool());
     state.bridge = TRY(in.Text());
     state.ipv4 = TRY(in.Text());
     state.ipv6 = TRY(in.Text());
@@ -108,6 +109,7 @@ Result<> CniDefaultNetwork::Save(const State& state) {
   out.U32(kVersion);
   out.Bool(state.in_use);
   out.Bool(state.firewall);
+  out.Bool(state.native);
   out.Text(state.bridge);
   out.Text(state.ipv4);
   out.Text(state.ipv6);
@@ -149,19 +151,34 @@ Result<CniDefaultNetwork::State> CniDefaultNetwork::Choose() const {
   state.bridge = TRY(FreeName(options_.bridge, links), "default network");
   state.ipv4 = TRY(ChooseSubnet(state_.ipv4));
   state.mtu = SmallMtu(links, TRY(ListIpv4Routes()));
+  state.native = options_.native;
+  const bool ipv6 = options_.ipv6_subnet != "none" && HostHasIpv6();
+  if (ipv6) {
+    state.ipv6 = !options_.ipv6_subnet.empty() ? options_.ipv6_subnet : state_.ipv6;
+    if (state.ipv6.empty()) state.ipv6 = TRY(RandomUla());
+  }
+  TRY(LookAtIptables(state, ipv6));
+  return state;
+}
+
+// What is there before the first pod, and whether packets to pods need a rule to pass.
+Result<> CniDefaultNetwork::LookAtIptables(State& state, bool ipv6) const {
   Result<IptablesRules> v4 = SaveIptables(IpFamily::kV4);
+  // Berth's own plugins need no iptables; without it nobody has closed the way by it.
+  if (!v4 && v4.error().code() == Code::kNotFound && state.native) return Ok();
   if (!v4) return std::move(v4.error()).WithCode(Code::kFailedPrecondition);
   state.before[0] = SharedNames(*v4);
   state.firewall = ForwardIsClosed(*v4);
-  if (options_.ipv6_subnet == "none" || !HostHasIpv6()) return state;
+  if (!ipv6) return Ok();
   Result<IptablesRules> v6 = SaveIptables(IpFamily::kV6);
-  if (!v6 && v6.error().code() == Code::kNotFound) return state;
+  if (!v6 && v6.error().code() == Code::kNotFound) {
+    if (!state.native) state.ipv6.clear();  // the reference plugins could not masquerade
+    return Ok();
+  }
   if (!v6) return std::move(v6.error());
   state.before[1] = SharedNames(*v6);
   state.firewall = state.firewall || ForwardIsClosed(*v6);
-  state.ipv6 = !options_.ipv6_subnet.empty() ? options_.ipv6_subnet : state_.ipv6;
-  if (state.ipv6.empty()) state.ipv6 = TRY(RandomUla());
-  return state;
+  return Ok();
 }
 
 Result<> CniDefaultNetwork::Prepare() {
@@ -180,8 +197,8 @@ Result<CniConfig> CniDefaultNetwork::Config(const Needs& needs) const {
     ranges += StrCat(R"(,[{"subnet":")", state_.ipv6, R"("}])");
     routes += R"(,{"dst":"::/0"})";
   }
-  // Both plugins that can also speak nftables are told not to: what they leave would be another
-  // thing to clean up.
+  // The reference plugins that can also speak nftables are told not to: what they leave would be another
+  // thing to clean up. Berth's own take no notice.
   std::string text = StrCat(
       R"({"cniVersion":"1.0.0","name":")", bridge, R"(","plugins":[{"type":"bridge","bridge":")",
       bridge, R"(","isGateway":true,"hairpinMode":true,"ipMasq":true,"ipMasqBackend":"iptables",)",
@@ -221,9 +238,11 @@ Result<> CniDefaultNetwork::RemoveBridge() const {
 Result<> CniDefaultNetwork::Cleanup() {
   if (!state_.in_use) return Ok();
   TRY(RemoveBridge(), "default network");
-  TRY(RemoveFromIptables(IpFamily::kV4, state_.bridge, "", true, state_.before[0]));
-  if (!state_.ipv6.empty())
-    TRY(RemoveFromIptables(IpFamily::kV6, state_.bridge, "", true, state_.before[1]));
+  if (UsesIptables()) {
+    TRY(RemoveFromIptables(IpFamily::kV4, state_.bridge, "", true, state_.before[0]));
+    if (!state_.ipv6.empty())
+      TRY(RemoveFromIptables(IpFamily::kV6, state_.bridge, "", true, state_.before[1]));
+  }
   // host-local's own files: no lease is left, only its lock and the address it gave out last.
   TRY(dir_.RemoveTree(kIpamDir), "default network");
   // Last: while the file is there, cleaning up is owed.
@@ -237,7 +256,7 @@ Result<> CniDefaultNetwork::Cleanup() {
 }
 
 Result<> CniDefaultNetwork::CleanupPod(const std::string& container_id) const {
-  if (!state_.in_use) return Ok();
+  if (!state_.in_use || !UsesIptables()) return Ok();
   TRY(RemoveFromIptables(IpFamily::kV4, state_.bridge, container_id, false, {}));
   if (!state_.ipv6.empty())
     TRY(RemoveFromIptables(IpFamily::kV6, state_.bridge, container_id, false, {}));

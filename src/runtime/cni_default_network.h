@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The network of a node on which nobody installed one: a bridge with NAT and host ports, by the
-// reference CNI plugins. Owned by CniNetwork, which calls Prepare and Cleanup while no other thread is
+// The network of a node on which nobody installed one: a bridge with NAT and host ports, by Berth's own
+// CNI plugins or, where those are switched off, by the reference ones. Owned by CniNetwork, which calls Prepare and Cleanup while no other thread is
 // in this object; they block.
 //
 //   <root>/network/default-network   what was chosen, what was there before, whether cleanup is owed
@@ -10,8 +10,8 @@
 //     ^                                                           |
 //     +-------------- Cleanup (after the last pod) ---------------+
 //
-// Left as it was found when the last pod is gone: interfaces, iptables chains and tables
-// (cni_iptables.h), and both of the above are removed. Not undone: net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, which somebody
+// Left as it was found when the last pod is gone: interfaces, what the reference plugins leave in iptables
+// (cni_iptables.h; Berth's own leave nothing), and both of the above are removed. Not undone: net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, which somebody
 // else may rely on by then.
 #pragma once
 
@@ -31,6 +31,7 @@ struct CniDefaultNetworkOptions {
   bool enabled = true;
   std::string bridge = "berth0";  // the next free number is taken when somebody else has it
   std::string ipv4_subnet;        // "": the first of 10.88.0.0/16 ... that overlaps no route
+  bool native = false;            // the plugins are Berth's own (CniNetwork sets it)
   std::string ipv6_subnet;  // "": a random fd00::/8 /64 if the host has IPv6; "none": IPv4 only
 };
 
@@ -64,7 +65,8 @@ class CniDefaultNetwork {
   struct State {
     bool in_use = false;
     bool firewall = false;
-    std::string bridge;  // also the network's name
+    bool native = false;  // chosen for Berth's own plugins; the firewall plugin aside
+    std::string bridge;   // also the network's name
     std::string ipv4;
     std::string ipv6;
     uint32_t mtu = 0;                 // 0: the plugin's default
@@ -72,8 +74,10 @@ class CniDefaultNetwork {
   };
   Result<> Save(const State& state);
   Result<State> Choose() const;
+  Result<> LookAtIptables(State& state, bool ipv6) const;
   Result<std::string> ChooseSubnet(const std::string& last) const;
   Result<> RemoveBridge() const;
+  bool UsesIptables() const { return !state_.native || state_.firewall; }
 
   CniDefaultNetworkOptions options_;
   os::DirFd dir_;

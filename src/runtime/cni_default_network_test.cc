@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The embedded network with the reference plugins, in a network namespace that stands for the host.
+// The embedded network with Berth's own and with the reference plugins, in a network namespace that stands for the host.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -42,15 +42,17 @@ std::string Get(const std::string& host) {
                 R"( && printf "GET / HTTP/1.0\r\n\r\n" >&3 && cat <&3')");
 }
 
-class DefaultNetworkTest : public ::testing::Test {
+// With the parameter true the plugins are Berth's own.
+class DefaultNetworkTest : public ::testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
-    if (::access(StrCat(kPlugins, "/bridge").c_str(), X_OK) != 0)
+    if (!GetParam() && ::access(StrCat(kPlugins, "/bridge").c_str(), X_OK) != 0)
       GTEST_SKIP() << "no reference CNI plugins";
   }
   CniNetworkOptions Options() const {
     CniNetworkOptions options = fixture_.Options();
     options.bin_dirs = {kPlugins};
+    if (GetParam()) options.native_program = BERTH_BINARY_DIR "/bin/berth-cni";
     options.netns_dir = "/run/netns";
     options.default_network.enabled = true;
     return options;
@@ -86,7 +88,7 @@ class DefaultNetworkTest : public ::testing::Test {
   CniFixture fixture_;
 };
 
-TEST_F(DefaultNetworkTest, TwoPodsReachEachOtherAndNothingIsLeft) {
+TEST_P(DefaultNetworkTest, TwoPodsReachEachOtherAndNothingIsLeft) {
   const std::string skip = InOwnNetwork([&] {
     const std::unique_ptr<CniNetwork> network = Open();
     const std::string before = HostState();
@@ -116,7 +118,7 @@ TEST_F(DefaultNetworkTest, TwoPodsReachEachOtherAndNothingIsLeft) {
   if (!skip.empty()) GTEST_SKIP() << skip;
 }
 
-TEST_F(DefaultNetworkTest, HostPortsAreReachableFromTheHostAndFromPods) {
+TEST_P(DefaultNetworkTest, HostPortsAreReachableFromTheHostAndFromPods) {
   const std::string skip = InOwnNetwork([&] {
     ASSERT_EQ(Shell("ip link add eth9 type veth peer name eth9p && ip link set eth9p up && "
                     "ip addr add 192.0.2.10/24 dev eth9 && ip link set eth9 up && sleep 2"),
@@ -146,7 +148,7 @@ TEST_F(DefaultNetworkTest, HostPortsAreReachableFromTheHostAndFromPods) {
 
 // DEL without the namespace: the plugin keeps its masquerading chain then, and nobody else would
 // take it away.
-TEST_F(DefaultNetworkTest, NothingIsLeftOfAPodWhoseNamespaceIsGone) {
+TEST_P(DefaultNetworkTest, NothingIsLeftOfAPodWhoseNamespaceIsGone) {
   const std::string skip = InOwnNetwork([&] {
     ASSERT_TRUE(Open());
     const std::string before = HostState();
@@ -163,7 +165,7 @@ TEST_F(DefaultNetworkTest, NothingIsLeftOfAPodWhoseNamespaceIsGone) {
     const std::unique_ptr<CniNetwork> network = Open();
     Result<> collected = network->CollectGarbage({other.sandbox_id});
     EXPECT_TRUE(collected) << collected.error().message();
-    const std::string rules = Shell("iptables-save; ip6tables-save");
+    const std::string rules = Shell("iptables-save; ip6tables-save; nft list ruleset");
     EXPECT_THAT(rules, Not(HasSubstr(lost.sandbox_id)));
     EXPECT_THAT(rules, HasSubstr(other.sandbox_id));
     EXPECT_TRUE(network->RemoveNs(other.sandbox_id));
@@ -174,7 +176,7 @@ TEST_F(DefaultNetworkTest, NothingIsLeftOfAPodWhoseNamespaceIsGone) {
   if (!skip.empty()) GTEST_SKIP() << skip;
 }
 
-TEST_F(DefaultNetworkTest, WhatOthersHaveIsLeftAlone) {
+TEST_P(DefaultNetworkTest, WhatOthersHaveIsLeftAlone) {
   const std::string skip = InOwnNetwork([&] {
     // Somebody else's bridge, subnet, port mapper and closed firewall.
     ASSERT_EQ(Shell("ip link add berth0 type bridge && ip addr add 10.88.0.1/16 dev berth0 && "
@@ -202,7 +204,7 @@ TEST_F(DefaultNetworkTest, WhatOthersHaveIsLeftAlone) {
   if (!skip.empty()) GTEST_SKIP() << skip;
 }
 
-TEST_F(DefaultNetworkTest, BandwidthIsLimitedWhenThePodAsks) {
+TEST_P(DefaultNetworkTest, BandwidthIsLimitedWhenThePodAsks) {
   const std::string skip = InOwnNetwork([&] {
     const std::unique_ptr<CniNetwork> network = Open();
     const std::string before = HostState();
@@ -222,6 +224,10 @@ TEST_F(DefaultNetworkTest, BandwidthIsLimitedWhenThePodAsks) {
   });
   if (!skip.empty()) GTEST_SKIP() << skip;
 }
+
+INSTANTIATE_TEST_SUITE_P(Plugins, DefaultNetworkTest, ::testing::Bool(), [](const auto& param) {
+  return std::string(param.param ? "OfBerth" : "Reference");
+});
 
 }  // namespace
 }  // namespace berth::runtime

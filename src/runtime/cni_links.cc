@@ -12,20 +12,17 @@
 #include <cerrno>
 
 #include "base/strings.h"
-#include "runtime/cni_netlink.h"
+#include "os/netlink.h"
 
 namespace berth::runtime {
 
 namespace {
 
+namespace netlink = os::netlink;
 using netlink::ForEachAttribute;
 using netlink::Message;
 using netlink::ReadFixed;
-
-// A text attribute ends with a NUL.
-std::string TextOf(std::string_view value) {
-  return std::string(value.substr(0, value.find('\0')));
-}
+using netlink::TextOf;
 
 Link ToLink(const ifinfomsg& info, std::string_view attributes) {
   Link link;
@@ -44,17 +41,10 @@ Link ToLink(const ifinfomsg& info, std::string_view attributes) {
 
 uint32_t MaskOf(int length) { return length == 0 ? 0 : ~uint32_t{0} << (32 - length); }
 
-// A dump that was interrupted by a change is asked for again.
 Result<> Dump(const std::string& request, const std::function<void()>& clear,
               const netlink::OnAnswer& on_answer) {
-  constexpr int kTries = 5;
-  Result<> done = Ok();
-  for (int i = 0; i < kTries; ++i) {
-    clear();
-    done = netlink::Exchange(NETLINK_ROUTE, request, 0, on_answer);
-    if (done || done.error().code() != Code::kAborted) break;
-  }
-  return done;
+  netlink::Socket socket = TRY(netlink::Socket::Open(NETLINK_ROUTE));
+  return socket.Dump(request, clear, on_answer);
 }
 
 // nf_tables(8) takes changes only between a begin and an end message; each part is acknowledged by

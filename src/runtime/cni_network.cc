@@ -60,7 +60,7 @@ CniNetwork::CniNetwork(CniNetworkOptions options, os::NetNsPins pins, CniRecords
     : options_(std::move(options)),
       pins_(std::move(pins)),
       plugins_({options_.bin_dirs, options_.plugin_timeout, options_.plugin_output_limit,
-                options_.require_root_owner}),
+                options_.require_root_owner, options_.native_program, options_.native_plugins}),
       configs_(options_.conf_dirs),
       records_(std::move(records)),
       default_(std::move(default_network)) {}
@@ -68,6 +68,7 @@ CniNetwork::CniNetwork(CniNetworkOptions options, os::NetNsPins pins, CniRecords
 Result<std::unique_ptr<CniNetwork>> CniNetwork::Open(CniNetworkOptions options) {
   os::NetNsPins pins = TRY(os::NetNsPins::Open(options.netns_dir), "network namespaces");
   os::DirFd dir = TRY(os::DirFd::MakeTrusted(options.state_dir, 0700), "network state");
+  options.default_network.native = options.native_plugins && !options.native_program.empty();
   CniDefaultNetwork default_network(options.default_network, TRY(dir.Duplicate()),
                                     StrCat(options.state_dir, "/ipam"));
   std::unique_ptr<CniNetwork> network(new CniNetwork(
@@ -108,10 +109,10 @@ Result<std::shared_ptr<const CniConfig>> CniNetwork::PresentConfig(bool* is_defa
 Result<> CniNetwork::Ready() {
   bool is_default = false;
   const std::shared_ptr<const CniConfig> config = TRY(PresentConfig(&is_default));
-  TRY(plugins_.FindAll(config->list));
+  std::vector<std::string> programs = TRY(plugins_.FindAll(config->list));
   // The default network's version is our own choice.
   if (is_default) return Ok();
-  const CniChain chain(plugins_, config->list);
+  const CniChain chain(plugins_, config->list, std::move(programs));
   if (state_.Lock()->version_checked != config) {
     TRY(chain.CheckVersions());
     state_.Lock()->version_checked = config;
@@ -182,7 +183,12 @@ Result<> CniNetwork::CollectGarbage(const std::vector<std::string>& known) {
   const ChainSlot all(state_, options_.max_chains, options_.max_chains);
   std::vector<oci::CniAttachment> valid;
   for (const std::string& id : TRY(records_.List())) valid.push_back({id, "eth0"});
-  note(CniChain(plugins_, (*config)->list).Gc(valid));
+  Result<std::vector<std::string>> programs = plugins_.FindAll((*config)->list);
+  if (!programs) {
+    note(std::move(programs.error()));
+    return first;
+  }
+  note(CniChain(plugins_, (*config)->list, std::move(*programs)).Gc(valid));
   return first;
 }
 

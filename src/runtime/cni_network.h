@@ -36,6 +36,8 @@ struct CniNetworkOptions {
   std::chrono::nanoseconds plugin_timeout = std::chrono::seconds(60);
   size_t plugin_output_limit = oci::kMaxCniResultBytes;
   bool require_root_owner = true;  // of plugins
+  std::string native_program;      // absolute path of berth-cni; "": there is none
+  bool native_plugins = true;      // Berth's own go before those of bin_dirs
   int max_chains = 8;              // plugin chains that run at the same time
   CniDefaultNetworkOptions default_network;
 };

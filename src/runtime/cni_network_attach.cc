@@ -72,7 +72,7 @@ Result<CniRecord> CniNetwork::MakeRecord(const PodNetwork& pod) {
                              .bandwidth = target.runtime.bandwidth.has_value()})));
   }
   // A chain that cannot run to its end is not begun: its undo would miss the same plugin.
-  TRY(plugins_.FindAll(config->list));
+  record.programs = TRY(plugins_.FindAll(config->list));
   record.config = config->list.raw;
   record.config_file = config->file;
   TRY(records_.SaveIntent(record));
@@ -84,11 +84,11 @@ Result<NetworkStatus> CniNetwork::RunAdd(const CniRecord& record) {
   const oci::NetworkConfigList list = TRY(oci::ParseNetworkConfig(record.config));
   const CniTarget target = TRY(TargetOf(record));
   const ChainSlot slot(state_, 1, options_.max_chains);
-  const oci::CniResult result =
-      TRY(CniChain(plugins_, list).Add(target, [&](const std::string& json) -> Result<> {
-        TRY(records_.SavePartial(id, json));
-        return CrashPoint("result");
-      }));
+  const oci::CniResult result = TRY(CniChain(plugins_, list, record.programs)
+                                        .Add(target, [&](const std::string& json) -> Result<> {
+                                          TRY(records_.SavePartial(id, json));
+                                          return CrashPoint("result");
+                                        }));
   NetworkStatus status = TRY(StatusOf(result));
   TRY(records_.Complete(id));
   return status;
@@ -105,7 +105,7 @@ Result<> CniNetwork::RunDel(const CniRecord& record) {
   if (no_netns) target.netns.clear();
   const std::optional<std::string> cached = TRY(records_.LoadResult(id, true));
   const ChainSlot slot(state_, 1, options_.max_chains);
-  const CniChain chain(plugins_, list);
+  const CniChain chain(plugins_, list, TRY(plugins_.FindAgain(list, record.programs)));
   Result<> deleted = chain.Del(target, cached);
   // The bridge plugin (1.1) fails on rules that a DEL which was cut short has removed already. What
   // is in the namespace goes with it; the lease and the rules are given back without it.
@@ -189,6 +189,7 @@ Result<> CniNetwork::DelAsCorrected(const CniRecord& record) {
     return done;
   }
   corrected.config = (*present)->list.raw;
+  corrected.programs.clear();
   if (Result<> again = RunDel(corrected); !again) return done;
   LogWarn(StrCat(OfPod(record.pod.sandbox_id), ": detached by the corrected configuration of ",
                  recorded.name, "; with the one it was begun with: ", done.error().message()));
@@ -237,7 +238,8 @@ Result<> CniNetwork::Check(const std::string& sandbox_id) {
   const oci::NetworkConfigList list = TRY(oci::ParseNetworkConfig(record.config));
   const CniTarget target = TRY(TargetOf(record));
   const ChainSlot slot(state_, 1, options_.max_chains);
-  TRY(CniChain(plugins_, list).Check(target, *result), OfPod(sandbox_id));
+  const CniChain chain(plugins_, list, TRY(plugins_.FindAgain(list, record.programs)));
+  TRY(chain.Check(target, *result), OfPod(sandbox_id));
   return Ok();
 }
 

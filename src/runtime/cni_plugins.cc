@@ -7,6 +7,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+
 #include "base/strings.h"
 #include "os/dir_fd.h"
 #include "os/fd.h"
@@ -61,10 +64,23 @@ Error FailedRun(std::string_view type, const CniCall& call, const os::RunOutput&
 
 }  // namespace
 
+bool CniPlugins::IsNative(std::string_view type) {
+  constexpr std::array<std::string_view, 4> kTypes{"bridge", "host-local", "loopback", "portmap"};
+  return std::ranges::find(kTypes, type) != kTypes.end();
+}
+
 Result<std::string> CniPlugins::Find(std::string_view type) const {
   if (!oci::IsValidPluginType(type))
     return Error(Code::kInvalidArgument,
                  StrCat("cni plugin ", Quote(type), ": the type is not a plain name"));
+  if (!options_.use_native || options_.native_program.empty() || !IsNative(type))
+    return FindInDirs(type);
+  if (::access(options_.native_program.c_str(), X_OK) != 0)
+    return PluginError(type, StrCat(options_.native_program, " is not there or not executable"));
+  return std::string(kNativeProgram);
+}
+
+Result<std::string> CniPlugins::FindInDirs(std::string_view type) const {
   for (const std::string& path : options_.bin_dirs) {
     Result<os::DirFd> dir = os::DirFd::OpenTrusted(path);
     if (!dir) {
@@ -91,19 +107,37 @@ Result<std::string> CniPlugins::Find(std::string_view type) const {
   return PluginError(type, StrCat("not found in ", Join(options_.bin_dirs, ", ")));
 }
 
-Result<> CniPlugins::FindAll(const oci::NetworkConfigList& list) const {
+Result<std::vector<std::string>> CniPlugins::FindAll(const oci::NetworkConfigList& list) const {
+  std::vector<std::string> programs;
   for (const oci::CniPlugin& plugin : list.plugins) {
-    TRY(Find(plugin.type));
+    programs.push_back(TRY(Find(plugin.type)));
     if (!plugin.ipam_type.empty()) TRY(Find(plugin.ipam_type));
   }
-  return Ok();
+  return programs;
 }
 
-Result<std::string> CniPlugins::Run(std::string_view type, const CniCall& call,
-                                    const std::string& input) const {
+Result<std::vector<std::string>> CniPlugins::FindAgain(
+    const oci::NetworkConfigList& list, const std::vector<std::string>& recorded) const {
+  std::vector<std::string> programs;
+  for (size_t i = 0; i < list.plugins.size(); ++i) {
+    const std::string& type = list.plugins[i].type;
+    const std::string program = i < recorded.size() ? recorded[i] : std::string();
+    const bool there = program == kNativeProgram
+                           ? !options_.native_program.empty()
+                           : !program.empty() && ::access(program.c_str(), X_OK) == 0;
+    programs.push_back(there ? program : TRY(Find(type)));
+  }
+  return programs;
+}
+
+Result<std::string> CniPlugins::Run(std::string_view type, const std::string& program,
+                                    const CniCall& call, const std::string& input) const {
   os::RunOptions run;
-  run.spawn.path = TRY(Find(type));
-  run.spawn.args = {run.spawn.path};
+  const bool native = program == kNativeProgram;
+  run.spawn.path = native ? options_.native_program : program;
+  run.spawn.args = {native ? std::string(type) : run.spawn.path};
+  // host-local inside the same process: no second one is started.
+  if (native) run.spawn.args.emplace_back("own-ipam");
   run.spawn.env = Environment(call, options_.bin_dirs);
   run.spawn.new_session = true;
   run.input = input;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds CNI plugin executables and runs one of them once (CNI spec, section "Execution protocol").
+// Finds CNI plugin executables and runs one of them once (CNI spec, section "Execution protocol"). A program is an absolute
+// path, or kNativeProgram for Berth's own plugins (src/cni), which are one executable under many names.
 // CniPlugins is an immutable value of CniNetwork; calls block; any thread.
 #pragma once
 
@@ -23,6 +24,8 @@ struct CniCall {
   std::string args;  // CNI_ARGS
 };
 
+inline constexpr std::string_view kNativeProgram = "native";
+
 class CniPlugins {
  public:
   struct Options {
@@ -32,23 +35,32 @@ class CniPlugins {
     std::chrono::nanoseconds timeout = std::chrono::seconds(60);
     size_t output_limit = oci::kMaxCniResultBytes;
     bool require_root_owner = true;  // tests without root may leave it out
+    std::string native_program;      // absolute path of berth-cni; "": there is none
+    bool use_native = true;          // false: it only ends what it began
   };
   explicit CniPlugins(Options options) : options_(std::move(options)) {}
 
-  // The executable for a type: a plain name, found in a bin directory with
+  // The program for a type: Berth's own if it has it, else a plain name found in a bin directory with
   // openat2(RESOLVE_BENEATH), a regular executable file that belongs to root and that not everybody
   // may write. FailedPrecondition naming plugin and reason.
   Result<std::string> Find(std::string_view type) const;
-  // Every plugin and IPAM plugin of the list can be found.
-  Result<> FindAll(const oci::NetworkConfigList& list) const;
+  // The programs of the list's plugins, in order; every IPAM plugin can be found too.
+  Result<std::vector<std::string>> FindAll(const oci::NetworkConfigList& list) const;
+  // Those that were written down at ADD, so that DEL is done by what did ADD. One that is not there any more, or was
+  // not written down, is looked for anew.
+  Result<std::vector<std::string>> FindAgain(const oci::NetworkConfigList& list,
+                                             const std::vector<std::string>& recorded) const;
+  // Berth has a plugin of that name.
+  static bool IsNative(std::string_view type);
 
   // Runs the plugin and returns what it printed. Its own error (JSON), else its exit code and
   // stderr, is the error. DeadlineExceeded after the time, ResourceExhausted when it prints too
   // much.
-  Result<std::string> Run(std::string_view type, const CniCall& call,
+  Result<std::string> Run(std::string_view type, const std::string& program, const CniCall& call,
                           const std::string& input) const;
 
  private:
+  Result<std::string> FindInDirs(std::string_view type) const;
   Options options_;
 };
 

@@ -13,7 +13,8 @@ namespace berth::runtime {
 namespace {
 
 constexpr std::string_view kMagic = "berth-cni";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
+constexpr uint32_t kWithoutPrograms = 1;  // still read
 constexpr size_t kMaxRecordBytes = 8U << 20;
 
 std::string ResultName(const std::string& id) { return StrCat(id, ".result"); }
@@ -72,7 +73,7 @@ Result<CniRecord> ReadRecord(wire::Reader& in) {
   const std::string magic = TRY(in.Text(), "magic");
   if (magic != kMagic) return Error(Code::kDataLoss, "not a record of an attachment");
   const uint32_t version = TRY(in.U32(), "version");
-  if (version != kVersion)
+  if (version != kVersion && version != kWithoutPrograms)
     return Error(Code::kDataLoss, StrCat("record version ", version, " is not known"));
   CniRecord record;
   record.pod = TRY(ReadPod(in));
@@ -81,6 +82,7 @@ Result<CniRecord> ReadRecord(wire::Reader& in) {
   record.config = TRY(in.Text(oci::kMaxCniConfigBytes));
   record.config_file = TRY(in.Text());
   record.is_default = TRY(in.Bool());
+  if (version != kWithoutPrograms) record.programs = TRY(in.Texts());
   TRY(in.End());
   return record;
 }
@@ -97,6 +99,7 @@ std::string EncodeCniRecord(const CniRecord& record) {
   out.Text(record.config);
   out.Text(record.config_file);
   out.Bool(record.is_default);
+  out.Texts(record.programs);
   return out.Take();
 }
 

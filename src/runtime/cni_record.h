@@ -31,6 +31,8 @@ struct CniRecord {
   std::string config;       // bytes of the network configuration in force
   std::string config_file;  // where it came from, for messages
   bool is_default = false;  // the embedded network, which is cleaned up after its last pod
+  std::vector<std::string> programs =
+      {};  // that served ADD, one for each plugin (cni_plugins.h); they serve DEL
 };
 
 // magic, version, fields (base/wire.h). Decode: DataLoss when anything is wrong.

@@ -19,12 +19,13 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "os/fd.h"
-#include "runtime/cni_netlink.h"
+#include "os/netlink.h"
 
 namespace berth::runtime {
 
 namespace {
 
+namespace netlink = os::netlink;
 using netlink::ForEachAttribute;
 using netlink::Message;
 using netlink::ReadFixed;

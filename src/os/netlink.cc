@@ -1,29 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/cni_netlink.h"
+#include "os/netlink.h"
 
 #include <sys/socket.h>
 #include <sys/time.h>
 
 #include <algorithm>
-#include <array>
+#include <cerrno>
 
-#include "os/fd.h"
-
-namespace berth::runtime::netlink {
+namespace berth::os::netlink {
 
 namespace {
 
-Result<os::Fd> Open(int protocol) {
-  os::Fd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
-  if (!fd.valid()) return ErrnoError("netlink socket");
-  // The kernel answers at once; the limit only keeps a lost answer from blocking for ever.
-  const timeval limit{10, 0};
-  if (::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) != 0)
-    return ErrnoError("netlink socket: receive timeout");
-  return fd;
-}
-
 struct Progress {
+  uint32_t first =
+      0;  // sequence number of the first message; older answers are of a call that failed
   int acks = 0;
   bool done = false;
   bool interrupted = false;
@@ -36,6 +26,8 @@ void TakeDatagram(std::string_view bytes, Progress& progress, const OnAnswer& on
     if (header.nlmsg_len < sizeof(header) || header.nlmsg_len > bytes.size()) return;
     const std::string_view payload =
         bytes.substr(sizeof(header), header.nlmsg_len - sizeof(header));
+    bytes.remove_prefix(std::min<size_t>(NLMSG_ALIGN(header.nlmsg_len), bytes.size()));
+    if (header.nlmsg_seq < progress.first) continue;
     if ((header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) progress.interrupted = true;
     if (header.nlmsg_type == NLMSG_ERROR) {
       int error = 0;
@@ -51,8 +43,20 @@ void TakeDatagram(std::string_view bytes, Progress& progress, const OnAnswer& on
     } else if (on_answer) {
       on_answer(header.nlmsg_type, payload);
     }
-    bytes.remove_prefix(std::min<size_t>(NLMSG_ALIGN(header.nlmsg_len), bytes.size()));
   }
+}
+
+// Numbers every message of the request; returns the number after the last.
+uint32_t NumberMessages(std::string& request, uint32_t sequence) {
+  size_t at = 0;
+  nlmsghdr header{};
+  while (ReadFixed(std::string_view(request).substr(std::min(at, request.size())), header)) {
+    header.nlmsg_seq = sequence++;
+    std::memcpy(request.data() + at, &header, sizeof(header));
+    if (header.nlmsg_len < sizeof(header)) break;
+    at += NLMSG_ALIGN(header.nlmsg_len);
+  }
+  return sequence;
 }
 
 }  // namespace
@@ -78,23 +82,51 @@ void Message::Attribute(uint16_t type, std::string_view value) {
   Append(value);
 }
 
+void Message::Text(uint16_t type, std::string_view text) {
+  std::string value(text);
+  value.push_back('\0');
+  Attribute(type, value);
+}
+
+size_t Message::Begin(uint16_t type) {
+  const size_t nest = bytes_.size();
+  Attribute(static_cast<uint16_t>(type | NLA_F_NESTED), {});
+  return nest;
+}
+
+void Message::End(size_t nest) {
+  const auto length = static_cast<uint16_t>(bytes_.size() - nest);
+  std::memcpy(bytes_.data() + nest, &length, sizeof(length));  // nla_len is the first member
+}
+
 std::string Message::Finish() && {
   const auto length = static_cast<uint32_t>(bytes_.size());
   std::memcpy(bytes_.data(), &length, sizeof(length));  // nlmsg_len is the first member
   return std::move(bytes_);
 }
 
-Result<> Exchange(int protocol, const std::string& request, int acks, const OnAnswer& on_answer) {
-  const os::Fd fd = TRY(Open(protocol));
+Result<Socket> Socket::Open(int protocol) {
+  Fd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
+  if (!fd.valid()) return ErrnoError("netlink socket");
+  // The kernel answers at once; the limit only keeps a lost answer from blocking for ever.
+  const timeval limit{10, 0};
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) != 0)
+    return ErrnoError("netlink socket: receive timeout");
+  return Socket(std::move(fd));
+}
+
+Result<> Socket::Exchange(std::string request, int acks, const OnAnswer& on_answer) {
+  Progress progress;
+  progress.first = next_;
+  next_ = NumberMessages(request, next_);
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
-  if (::sendto(fd.get(), request.data(), request.size(), 0,
+  if (::sendto(fd_.get(), request.data(), request.size(), 0,
                reinterpret_cast<const sockaddr*>(&kernel), sizeof(kernel)) < 0)
     return ErrnoError("netlink request");
-  Progress progress;
   std::string buffer(64U << 10, '\0');  // dumps come in pieces of at most 32 KiB
   while (!progress.done && progress.refused == 0 && (acks == 0 || progress.acks < acks)) {
-    const ssize_t n = ::recv(fd.get(), buffer.data(), buffer.size(), 0);
+    const ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoError("netlink answer");
     TakeDatagram(std::string_view(buffer).substr(0, static_cast<size_t>(n)), progress, on_answer);
@@ -102,6 +134,21 @@ Result<> Exchange(int protocol, const std::string& request, int acks, const OnAn
   if (progress.refused != 0) return ErrnoError("netlink", progress.refused);
   if (progress.interrupted) return Error(Code::kAborted, "netlink dump changed while it was read");
   return Ok();
+}
+
+Result<> Socket::Dump(const std::string& request, const std::function<void()>& clear,
+                      const OnAnswer& on_answer) {
+  constexpr int kTries = 5;
+  for (int i = 1;; ++i) {
+    clear();
+    Result<> done = Exchange(request, 0, on_answer);
+    if (done || done.error().code() != Code::kAborted || i == kTries) return done;
+  }
+}
+
+Result<> Exchange(int protocol, std::string request, int acks, const OnAnswer& on_answer) {
+  Socket socket = TRY(Socket::Open(protocol));
+  return socket.Exchange(std::move(request), acks, on_answer);
 }
 
 void ForEachAttribute(std::string_view bytes,
@@ -115,4 +162,12 @@ void ForEachAttribute(std::string_view bytes,
   }
 }
 
-}  // namespace berth::runtime::netlink
+std::string_view AfterFixed(std::string_view payload, size_t size) {
+  return payload.substr(std::min<size_t>(NLMSG_ALIGN(size), payload.size()));
+}
+
+std::string TextOf(std::string_view value) {
+  return std::string(value.substr(0, value.find('\0')));
+}
+
+}  // namespace berth::os::netlink

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bytes of a batch as nft(8) 1.0.6 sends them, and what the kernel and nft make of ours.
+#include "cni/nft_message.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/netfilter.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <functional>
+
+#include "base/strings.h"
+#include "cni/nft.h"
+#include "os/process.h"
+#include "os/testing/private_mounts.h"
+
+namespace berth::cni {
+namespace {
+
+// `nft add rule inet t c ip saddr 1.1.1.1 masquerade comment "x"`, as strace shows it; flags and lengths of nests included.
+TEST(NftMessage, ARuleIsWhatNftSends) {
+  NftBatch batch;
+  batch.Add({NftFamily::kInet, "t"}, "c",
+            NftRule().Source({*ParseIp("1.1.1.1"), 32}).Masquerade().Comment("x"));
+  const std::string bytes = std::move(batch).Finish();
+  const std::string expressions = HexEncode(bytes);
+  // meta load nfproto => reg 1 (nft puts the attributes' order KEY, DREG too)
+  EXPECT_THAT(expressions, ::testing::HasSubstr("24000180"
+                                                "09000100"
+                                                "6d65746100000000"
+                                                "14000280"
+                                                "080002000000000f"
+                                                "0800010000000001"));
+  // cmp eq reg 1 0x02
+  EXPECT_THAT(expressions, ::testing::HasSubstr("2c000180"
+                                                "08000100636d7000"
+                                                "20000280"
+                                                "0800010000000001"
+                                                "0800020000000000"
+                                                "0c000380"
+                                                "0500010002000000"));
+  // payload load 4b @ network header + 12 => reg 1
+  EXPECT_THAT(expressions, ::testing::HasSubstr("34000180"
+                                                "0c0001007061796c6f616400"
+                                                "24000280"
+                                                "0800010000000001"
+                                                "0800020000000001"
+                                                "080003000000000c"
+                                                "0800040000000004"));
+  EXPECT_THAT(expressions, ::testing::HasSubstr("0c000380"
+                                                "0800010001010101"));
+  // masq
+  EXPECT_THAT(expressions, ::testing::HasSubstr("14000180"
+                                                "090001006d61737100000000"
+                                                "04000280"));
+  // user data: comment "x"
+  EXPECT_THAT(expressions, ::testing::HasSubstr("08000700"
+                                                "00027800"));
+}
+
+TEST(NftMessage, ABatchHasABeginAndAnEndAndAsksForOneAnswer) {
+  NftBatch batch(7);
+  EXPECT_TRUE(batch.empty());
+  batch.AddTable(kBerthTable);
+  batch.DeleteTable(kBerthTable);
+  const std::string bytes = std::move(batch).Finish();
+  std::vector<std::pair<int, int>> messages;  // type, flags
+  std::string_view rest = bytes;
+  nlmsghdr header{};
+  while (os::netlink::ReadFixed(rest, header)) {
+    messages.emplace_back(header.nlmsg_type, header.nlmsg_flags);
+    rest.remove_prefix(NLMSG_ALIGN(header.nlmsg_len));
+  }
+  EXPECT_TRUE(rest.empty());
+  const std::vector<std::pair<int, int>> expected{{16, 1}, {0xa00, 0x401}, {0xa02, 5}, {17, 1}};
+  EXPECT_EQ(messages, expected);
+}
+
+TEST(NftMessage, OwnersFitAComment) {
+  const Attachment attachment{std::string(64, 'a'), "eth0"};
+  EXPECT_EQ(RuleOwner("portmap", "net", attachment),
+            StrCat("portmap net eth0 ", std::string(64, 'a')));
+  const std::string network(200, 'n');
+  const std::string longest =
+      RuleOwner("macspoofchk", network, {std::string(500, 'c'), "eth0123456789ab"});
+  EXPECT_LE(longest.size(), 127u);
+  EXPECT_NE(longest, RuleOwner("macspoofchk", network, {std::string(501, 'c'), "eth0123456789ab"}));
+  EXPECT_NE(longest,
+            RuleOwner("macspoofchk", network + "n", {std::string(500, 'c'), "eth0123456789ab"}));
+  EXPECT_TRUE(longest.starts_with(RuleOwners("macspoofchk", network)));
+}
+
+std::string Listed() {
+  os::RunOptions run;
+  run.spawn.path = "/usr/sbin/nft";
+  run.spawn.args = {"nft", "list", "ruleset"};
+  Result<os::RunOutput> output = os::Run(run);
+  return output ? output->out + output->err : output.error().message();
+}
+
+// Runs in a network namespace of its own. Empty when it ran.
+std::string InOwnNetwork(const std::function<void()>& work) {
+  if (::access("/usr/sbin/nft", X_OK) != 0) return "no nft(8)";
+  std::string why;
+  std::string skip = os::InPrivateMounts([&] {
+    if (::unshare(CLONE_NEWNET) != 0) {
+      why = "no network namespace";
+      return;
+    }
+    work();
+  });
+  return skip.empty() ? why : skip;
+}
+
+TEST(NftMessage, NftReadsEveryExpression) {
+  const std::string skip = InOwnNetwork([] {
+    Nft nft = std::move(*Nft::Open());
+    NftBatch batch;
+    const NftTable table{NftFamily::kInet, "t"};
+    batch.AddTable(table);
+    batch.AddChain(table, "c");
+    batch.AddChain(table, "n", NftHook{"nat", NF_INET_POST_ROUTING, 100});
+    batch.AddChain(table, "p", NftHook{"nat", NF_INET_PRE_ROUTING, -100});
+    batch.Add(table, "n",
+              NftRule()
+                  .Source(*ParsePrefix("10.1.2.3/32"))
+                  .Destination(*ParsePrefix("10.1.2.3/20"), false)
+                  .Masquerade()
+                  .Comment("masquerade net eth0 c"));
+    batch.Add(table, "n",
+              NftRule().Destination(*ParsePrefix("fd00::1/128")).WasTranslated().Masquerade());
+    batch.Add(table, "p",
+              NftRule()
+                  .Family(true)
+                  .DestinationPort(IPPROTO_SCTP, 8080)
+                  .TranslateTo(*ParseIp("fd00::5"), 80));
+    batch.Add(
+        table, "p",
+        NftRule().InInterface("eth0").OutInterface("eth1", false).LocalDestination().Jump("c"));
+    batch.Add(table, "p", NftRule().Verdict(NF_ACCEPT), true);
+    batch.Add({NftFamily::kInet, "t"}, "c",
+              NftRule().Destination(*ParsePrefix("10.0.0.0/8")).Counter().Verdict(NF_DROP));
+    const Result<> done = nft.Commit(std::move(batch));
+    ASSERT_TRUE(done) << done.error().message();
+    const std::string listed = Listed();
+    for (const char* text : {
+             "ip saddr 10.1.2.3 ip daddr != 10.1.0.0/20 masquerade comment \"masquerade net eth0 "
+             "c\"",
+             "ip6 daddr fd00::1 ct status dnat masquerade",
+             "type nat hook prerouting priority dstnat; policy accept;\n\t\taccept\n\t\tmeta "
+             "nfproto ipv6 sctp dport 8080 dnat ip6 to [fd00::5]:80\n\t\tiifname \"eth0\" oifname "
+             "!= "
+             "\"eth1\" fib daddr type local jump c",
+             "ip daddr 10.0.0.0/8 counter packets 0 bytes 0 drop",
+         })
+      EXPECT_THAT(listed, ::testing::HasSubstr(text));
+  });
+  if (!skip.empty()) GTEST_SKIP() << skip;
+}
+
+TEST(Nft, TheTableGoesWithTheLastPodsRules) {
+  const std::string skip = InOwnNetwork([] {
+    const Attachment one{"c1", "eth0"}, two{"c2", "eth0"};
+    std::vector<IpConfig> ips(1);
+    ips[0].address = *ParsePrefix("10.1.0.5/16");
+    ASSERT_TRUE(AddMasquerade("net", one, ips));
+    ASSERT_TRUE(AddMasquerade("net", one, ips)) << "again, after a call that was cut short";
+    ASSERT_TRUE(AddMasquerade("net", two, ips)) << "the same address for another pod";
+    EXPECT_EQ(*CountRules(RuleOwner("masquerade", "net", one), "postrouting"), 1u);
+    ASSERT_TRUE(RemoveMasquerade("net", one));
+    ASSERT_TRUE(RemoveMasquerade("net", one)) << "twice";
+    EXPECT_EQ(*CountRules(RuleOwner("masquerade", "net", two), "postrouting"), 1u);
+    ASSERT_TRUE(AddMasquerade("other", one, ips));
+    ASSERT_TRUE(CollectRules("masquerade", "net", {}));
+    EXPECT_EQ(*CountRules(RuleOwner("masquerade", "net", two), "postrouting"), 0u);
+    EXPECT_EQ(*CountRules(RuleOwner("masquerade", "other", one), "postrouting"), 1u);
+    ASSERT_TRUE(RemoveMasquerade("other", one));
+    EXPECT_EQ(Listed(), "");
+    ASSERT_TRUE(RemoveMasquerade("other", one)) << "without the table";
+  });
+  if (!skip.empty()) GTEST_SKIP() << skip;
+}
+
+// A batch that was made for other rules than there are is refused whole.
+TEST(Nft, ABatchOfAnOldGenerationIsRefused) {
+  const std::string skip = InOwnNetwork([] {
+    Nft nft = std::move(*Nft::Open());
+    const uint32_t old = *nft.Generation();
+    std::vector<IpConfig> ips(1);
+    ips[0].address = *ParsePrefix("10.1.0.5/16");
+    ASSERT_TRUE(AddMasquerade("net", {"c1", "eth0"}, ips));
+    EXPECT_NE(*nft.Generation(), old);
+    NftBatch batch(old);
+    batch.DeleteTable(kBerthTable);
+    const Result<> done = nft.Commit(std::move(batch));
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().sys_errno(), ERESTART);
+    EXPECT_EQ(*CountRules(RuleOwner("masquerade", "net", {"c1", "eth0"}), "postrouting"), 1u);
+  });
+  if (!skip.empty()) GTEST_SKIP() << skip;
+}
+
+}  // namespace
+}  // namespace berth::cni
