@@ -216,20 +216,10 @@ Result<Outcome> Add(const Request& request) {
   return out;
 }
 
-Result<> DeleteInterface(const Request& request) {
-  std::optional<PodNetns> netns = TRY(OpenIfThere(request.netns));
-  if (!netns) return Ok();
-  Links pod = TRY(netns->Inside([] { return Links::Open(); }));
-  Result<Link> link = pod.Find(request.ifname);
-  if (!link && link.error().code() == Code::kNotFound) return Ok();
-  if (!link) return std::move(link.error());
-  return pod.Delete(link->index);
-}
-
 // The lease last: nobody gets the address while anything of this pod is left.
 Result<> Del(const Request& request) {
   const BridgeConfig config = TRY(ParseBridgeConfig(request.config, request.args, false));
-  TRY(DeleteInterface(request), StrCat("failed to delete ", Quote(request.ifname)));
+  TRY(DeletePodInterface(request.netns, request.ifname));
   if (config.mac_spoof_check) TRY(RemoveSpoofCheck(request.network, Of(request)));
   if (request.ipam_type.empty()) return Ok();
   if (config.ip_masq) TRY(RemoveMasquerade(request.network, Of(request)));

@@ -61,21 +61,16 @@ Result<> CheckBridge(const Request& request) {
   if (!request.ipam_type.empty()) TRY(IpamCall(request));
   if (!request.prev_result) return Wrong("Required prevResult missing");
   const Interface* of_bridge = nullptr;
-  const Interface* of_pod = nullptr;
   for (const Interface& each : request.prev_result->interfaces) {
     if (each.name == config.bridge) of_bridge = &each;
-    if (each.name == request.ifname && each.sandbox == request.netns) of_pod = &each;
   }
   if (of_bridge == nullptr)
     return Wrong(StrCat("CNI created bridge ", config.bridge, " in host namespace was not found"));
   Links host = TRY(Links::Open());
   Links pod = TRY(netns.Inside([] { return Links::Open(); }));
   const Link bridge = TRY(CheckBridgeLink(host, *of_bridge, config));
-  if (of_pod == nullptr)
-    return Wrong(StrCat("Sandbox in prevResult doesn't match configured netns: ", request.netns));
-  const Link link = TRY(FindNamed(pod, *of_pod));
-  if (link.kind != "veth")
-    return Wrong(StrCat("Error: Container interface ", link.name, " not of type veth"));
+  const Link link =
+      TRY(CheckPodInterface(pod, *request.prev_result, request.ifname, request.netns));
   TRY(FindPort(host, *request.prev_result, bridge, link, request.ifname));
   return CheckAddresses(pod, link, *request.prev_result);
 }

@@ -96,7 +96,8 @@ Result<> Links::ChangeRoute(uint16_t type, uint16_t flags, int link, const Route
   info.rtm_family = Family(route.dst.address.v6);
   info.rtm_dst_len = static_cast<uint8_t>(route.dst.length);
   info.rtm_table = RT_TABLE_MAIN;
-  info.rtm_protocol = RTPROT_BOOT;
+  // None: the kernel's own route of an address is deleted too.
+  info.rtm_protocol = type == RTM_DELROUTE ? RTPROT_UNSPEC : RTPROT_BOOT;
   info.rtm_scope = static_cast<uint8_t>(route.scope.value_or(RT_SCOPE_UNIVERSE));
   info.rtm_type = RTN_UNICAST;
   if (route.table && *route.table > 255) info.rtm_table = RT_TABLE_UNSPEC;
@@ -105,6 +106,7 @@ Result<> Links::ChangeRoute(uint16_t type, uint16_t flags, int link, const Route
   message.Fixed(info);
   if (route.dst.length > 0) message.Attribute(RTA_DST, Network(route.dst).Bytes());
   if (route.gw) message.Attribute(RTA_GATEWAY, route.gw->Bytes());
+  if (route.src) message.Attribute(RTA_PREFSRC, route.src->Bytes());
   message.Number(RTA_OIF, static_cast<uint32_t>(link));
   if (route.priority != 0) message.Number(RTA_PRIORITY, static_cast<uint32_t>(route.priority));
   if (route.table && *route.table > 255)

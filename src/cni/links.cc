@@ -48,6 +48,7 @@ Link ToLink(std::string_view payload) {
                      if (type == IFLA_MTU) ReadFixed(value, link.mtu);
                      if (type == IFLA_MASTER) ReadFixed(value, link.master);
                      if (type == IFLA_LINK) ReadFixed(value, link.peer);
+                     if (type == IFLA_TXQLEN) ReadFixed(value, link.queue_length);
                      if (type == IFLA_PROMISCUITY) ReadFixed(value, link.promiscuity);
                      if (type == IFLA_OPERSTATE)
                        link.oper_up = !value.empty() && static_cast<uint8_t>(value[0]) == kOperUp;
@@ -181,6 +182,13 @@ Result<> Links::SetMtu(int link, uint32_t mtu) {
   Message message(RTM_NEWLINK, NLM_F_ACK);
   message.Fixed(OfLink(link));
   message.Number(IFLA_MTU, mtu);
+  return Change(std::move(message));
+}
+
+Result<> Links::SetQueueLength(int link, uint32_t length) {
+  Message message(RTM_NEWLINK, NLM_F_ACK);
+  message.Fixed(OfLink(link));
+  message.Number(IFLA_TXQLEN, length);
   return Change(std::move(message));
 }
 

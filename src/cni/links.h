@@ -25,6 +25,7 @@ struct Link {
   int peer = 0;    // of a veth: index of the other end, in the other end's namespace
   uint32_t flags = 0;
   uint32_t promiscuity = 0;
+  uint32_t queue_length = 0;
   bool oper_up = false;
   bool up() const;
 };
@@ -68,6 +69,7 @@ class Links {
   Result<> SetMasterAndUp(int link, int master);
   Result<> SetAddress(int link, std::string_view address);
   Result<> SetMtu(int link, uint32_t mtu);
+  Result<> SetQueueLength(int link, uint32_t length);
   // `flag` is one of IFF_PROMISC, IFF_ALLMULTI.
   Result<> SetFlag(int link, uint32_t flag, bool on);
   // Of a bridge's port.

@@ -59,6 +59,28 @@ std::string CommentOf(std::string_view data) {
   return {};
 }
 
+// What of a rule's expressions matters here: where it leads.
+void ReadExpressions(std::string_view list, NftRuleInfo& rule) {
+  using os::netlink::ForEachAttribute;
+  using os::netlink::TextOf;
+  ForEachAttribute(list, [&](uint16_t, std::string_view element) {
+    bool immediate = false;
+    ForEachAttribute(element, [&](uint16_t part, std::string_view data) {
+      if (part == NFTA_EXPR_NAME) immediate = TextOf(data) == "immediate";
+      if (part != NFTA_EXPR_DATA || !immediate) return;
+      ForEachAttribute(data, [&](uint16_t type, std::string_view value) {
+        if (type != NFTA_IMMEDIATE_DATA) return;
+        ForEachAttribute(value, [&](uint16_t kind, std::string_view verdict) {
+          if (kind != NFTA_DATA_VERDICT) return;
+          ForEachAttribute(verdict, [&](uint16_t field, std::string_view chain) {
+            if (field == NFTA_VERDICT_CHAIN) rule.jump = TextOf(chain);
+          });
+        });
+      });
+    });
+  });
+}
+
 bool MeansChanged(const Error& error) {
   const int err = error.sys_errno();
   return err == ERESTART || err == ENOENT || err == EBUSY || err == EINTR;
@@ -107,6 +129,7 @@ Result<std::vector<NftRuleInfo>> Nft::Rules(const NftTable& table) {
                                       in_table = os::netlink::TextOf(value);
                                     if (type == NFTA_RULE_CHAIN)
                                       rule.chain = os::netlink::TextOf(value);
+                                    if (type == NFTA_RULE_EXPRESSIONS) ReadExpressions(value, rule);
                                     if (type == NFTA_RULE_HANDLE)
                                       os::netlink::ReadFixed(value, rule.handle);
                                     if (type == NFTA_RULE_USERDATA) rule.comment = CommentOf(value);
@@ -130,15 +153,46 @@ Result<> Nft::Replace(const NftTable& table, const std::string& owner, const Bui
     NftBatch batch;
     batch.AddTable(table);
     // What an ADD that was cut short has left.
-    for (const NftRuleInfo& rule : TRY(Rules(table)))
+    const std::vector<NftRuleInfo> rules = TRY(Rules(table));
+    for (const NftRuleInfo& rule : rules)
       if (rule.comment == owner) batch.DeleteRule(table, rule.chain, rule.handle);
-    build(batch);
+    build(batch, rules);
     Result<> done = Commit(std::move(batch));
     if (done) return Ok();
     // A rule that was in the list is gone, or the table went with the last pod of others.
     if (i == kTries || !MeansChanged(done.error()))
       return std::move(done.error()).Wrap("nftables: add rules");
   }
+}
+
+Result<> Nft::Change(const NftTable& table, const Build& build) {
+  for (int i = 1;; ++i) {
+    NftBatch batch(TRY(Generation()));
+    build(batch, TRY(Rules(table)));
+    Result<> done = Commit(std::move(batch));
+    if (done) return Ok();
+    if (i == 4 * kTries || !MeansChanged(done.error()))
+      return std::move(done.error()).Wrap(StrCat("nftables: change ", table.name));
+  }
+}
+
+Result<std::vector<std::string>> Nft::Chains(const NftTable& table) {
+  Message request = Ask(NFT_MSG_GETCHAIN, NLM_F_DUMP, table.family);
+  std::vector<std::string> chains;
+  auto take = [&](uint16_t, std::string_view payload) {
+    std::string in_table, name;
+    os::netlink::ForEachAttribute(os::netlink::AfterFixed(payload, sizeof(nfgenmsg)),
+                                  [&](uint16_t type, std::string_view value) {
+                                    if (type == NFTA_CHAIN_TABLE)
+                                      in_table = os::netlink::TextOf(value);
+                                    if (type == NFTA_CHAIN_NAME) name = os::netlink::TextOf(value);
+                                  });
+    if (in_table == table.name) chains.push_back(std::move(name));
+  };
+  TRY(socket_.Dump(
+          std::move(request).Finish(), [&] { chains.clear(); }, take),
+      "nftables: list chains");
+  return chains;
 }
 
 Result<> Nft::Remove(const NftTable& table,
@@ -189,7 +243,7 @@ Result<> AddMasquerade(std::string_view network, const Attachment& attachment,
                        const std::vector<IpConfig>& ips) {
   Nft nft = TRY(Nft::Open());
   const std::string owner = RuleOwner(kMasquerade, network, attachment);
-  return nft.Replace(kBerthTable, owner, [&](NftBatch& batch) {
+  return nft.Replace(kBerthTable, owner, [&](NftBatch& batch, const std::vector<NftRuleInfo>&) {
     AddPostrouting(batch);
     for (const IpConfig& ip : ips) {
       const IpAddress& address = ip.address.address;

@@ -38,6 +38,7 @@ struct NftRuleInfo {
   std::string chain;
   uint64_t handle = 0;
   std::string comment;  // "": none
+  std::string jump;     // the chain that it leads to; "": none
 };
 
 class Nft {
@@ -49,8 +50,13 @@ class Nft {
   Result<std::vector<NftRuleInfo>> Rules(const NftTable& table);
   Result<> Commit(NftBatch batch);
 
-  using Build = std::function<void(NftBatch&)>;
-  // One transaction: the table, the owner's old rules gone, then what `build` adds.
+  // Names of the table's chains; none when it is not there.
+  Result<std::vector<std::string>> Chains(const NftTable& table);
+
+  using Build = std::function<void(NftBatch&, const std::vector<NftRuleInfo>& rules)>;
+  // What `build` makes of the table's present rules, as one transaction; made anew when they change meanwhile.
+  Result<> Change(const NftTable& table, const Build& build);
+  // One transaction: the table is there, the owner's old rules are gone, then what `build` adds.
   Result<> Replace(const NftTable& table, const std::string& owner, const Build& build);
   // Rules whose owner is gone, as `gone` says; the table too when no pod's rule is left. One transaction.
   Result<> Remove(const NftTable& table, const std::function<bool(const std::string& owner)>& gone);

@@ -33,5 +33,9 @@ extern const Plugin kLoopback;
 extern const Plugin kHostLocal;
 extern const Plugin kBridge;
 extern const Plugin kPortmap;
+extern const Plugin kPtp;
+extern const Plugin kBandwidth;
+extern const Plugin kFirewall;
+extern const Plugin kTuning;
 
 }  // namespace berth::cni

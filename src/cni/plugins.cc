@@ -6,7 +6,8 @@
 namespace berth::cni {
 
 const Plugin* FindPlugin(std::string_view name) {
-  constexpr std::array kAll{&kLoopback, &kHostLocal, &kBridge, &kPortmap};
+  constexpr std::array kAll{&kLoopback, &kHostLocal, &kBridge,   &kPortmap,
+                            &kPtp,      &kBandwidth, &kFirewall, &kTuning};
   for (const Plugin* plugin : kAll)
     if (plugin->name == name) return plugin;
   return nullptr;

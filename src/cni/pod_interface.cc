@@ -137,6 +137,36 @@ Result<> EnableForwarding(bool v6) {
   return SetSysctl(key, "1");
 }
 
+Result<> DeletePodInterface(const std::string& netns, const std::string& ifname) {
+  std::optional<PodNetns> there = TRY(OpenIfThere(netns));
+  if (!there) return Ok();
+  Links pod = TRY(there->Inside([] { return Links::Open(); }));
+  Result<Link> link = pod.Find(ifname);
+  if (!link && link.error().code() == Code::kNotFound) return Ok();
+  if (!link) return std::move(link.error());
+  TRY(pod.Delete(link->index), StrCat("failed to delete ", Quote(ifname)));
+  return Ok();
+}
+
+Result<Link> CheckPodInterface(Links& pod, const Outcome& outcome, const std::string& ifname,
+                               const std::string& netns) {
+  for (const Interface& each : outcome.interfaces) {
+    if (each.name != ifname || each.sandbox != netns) continue;
+    Result<Link> link = pod.Find(ifname);
+    if (!link) return Error(Code::kInternal, StrCat("Interface name ", ifname, " not found"));
+    if (link->kind != "veth")
+      return Error(Code::kInternal,
+                   StrCat("Error: Container interface ", ifname, " not of type veth"));
+    if (!each.mac.empty() && each.mac != FormatMac(link->address))
+      return Error(Code::kInternal,
+                   StrCat("Interface ", ifname, " Mac ", each.mac,
+                          " doesn't match container Mac: ", FormatMac(link->address)));
+    return link;
+  }
+  return Error(Code::kInternal,
+               StrCat("Sandbox in prevResult doesn't match configured netns: ", netns));
+}
+
 Result<> CheckAddresses(Links& pod, const Link& link, const Outcome& outcome) {
   std::vector<LinkAddress> addresses[2];
   std::vector<KernelRoute> routes[2];

@@ -32,6 +32,13 @@ Result<> ConfigureInterface(PodNetns& netns, Links& pod, const Link& link, const
 
 Result<> EnableForwarding(bool v6);
 
+// DEL: the interface is gone; without the namespace it is gone already.
+Result<> DeletePodInterface(const std::string& netns, const std::string& ifname);
+
+// CHECK: the pod's interface of the outcome is there, a veth, and has its address.
+Result<Link> CheckPodInterface(Links& pod, const Outcome& outcome, const std::string& ifname,
+                               const std::string& netns);
+
 // CHECK: every address of the outcome is on the link with its network's route, every route is there.
 Result<> CheckAddresses(Links& pod, const Link& link, const Outcome& outcome);
 

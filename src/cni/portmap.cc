@@ -83,7 +83,7 @@ Result<> SetUp(const Request& request, const PortmapConfig& config) {
   for (bool v6 : {false, true})
     pods[v6 ? 1 : 0] = PodAddress(*request.prev_result, request.ifname, v6);
   Nft nft = TRY(Nft::Open());
-  TRY(nft.Replace(kBerthTable, owner, [&](NftBatch& batch) {
+  TRY(nft.Replace(kBerthTable, owner, [&](NftBatch& batch, const std::vector<NftRuleInfo>&) {
     AddHostPorts(batch);
     AddPostrouting(batch);
     for (const std::optional<IpPrefix>& pod : pods)

@@ -36,6 +36,7 @@ struct Route {
   int priority = 0;
   std::optional<int> table = std::nullopt;
   std::optional<int> scope = std::nullopt;
+  std::optional<IpAddress> src = std::nullopt;  // not a part of results: for the kernel only
 };
 
 struct Dns {

@@ -20,7 +20,7 @@ Result<> AddSpoofCheck(std::string_view network, const Attachment& attachment,
                        const std::string& port, std::string_view mac) {
   Nft nft = TRY(Nft::Open());
   const std::string owner = RuleOwner(kPlugin, network, attachment);
-  return nft.Replace(kTable, owner, [&](NftBatch& batch) {
+  return nft.Replace(kTable, owner, [&](NftBatch& batch, const std::vector<NftRuleInfo>&) {
     batch.AddChain(kTable, "prerouting", NftHook{"filter", NF_BR_PRE_ROUTING, kPriority});
     batch.Add(kTable, "prerouting",
               NftRule().InInterface(port).EtherSource(mac, false).Verdict(NF_DROP).Comment(owner));

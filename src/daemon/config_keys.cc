@@ -49,10 +49,11 @@ const auto& Table() {
                 "and a change is seen at once."},
       ConfigKey{"network.bin_dirs", LIST(cni_bin_dirs),
                 "Directories in which CNI plugins are looked for, in this order."},
-      ConfigKey{"network.native_plugins", FLAG(native_plugins),
-                "Use Berth's own bridge, host-local, loopback and portmap where a configuration "
-                "names these types; they "
-                "start no other program. With false, those of bin_dirs are used."},
+      ConfigKey{
+          "network.native_plugins", FLAG(native_plugins),
+          "Use Berth's own bridge, host-local, loopback, portmap, ptp, bandwidth, firewall and "
+          "tuning where a configuration names these types; they start no other program. With "
+          "false, those of bin_dirs are used."},
       ConfigKey{"network.netns_dir", TEXT(netns_dir),
                 "Where pods' network namespaces are pinned; `ip netns` looks in /run/netns."},
       ConfigKey{"network.default_network", FLAG(default_network),

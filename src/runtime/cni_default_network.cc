@@ -157,22 +157,25 @@ Result<CniDefaultNetwork::State> CniDefaultNetwork::Choose() const {
     state.ipv6 = !options_.ipv6_subnet.empty() ? options_.ipv6_subnet : state_.ipv6;
     if (state.ipv6.empty()) state.ipv6 = TRY(RandomUla());
   }
-  TRY(LookAtIptables(state, ipv6));
+  TRY(LookAtFirewall(state, ipv6));
   return state;
 }
 
-// What is there before the first pod, and whether packets to pods need a rule to pass.
-Result<> CniDefaultNetwork::LookAtIptables(State& state, bool ipv6) const {
+// What is there before the first pod, and whether packets to pods need a rule to pass. Berth's own plugins leave nothing that
+// would have to be told from what was there.
+Result<> CniDefaultNetwork::LookAtFirewall(State& state, bool ipv6) const {
+  if (state.native) {
+    state.firewall = TRY(ForwardIsDropped());
+    return Ok();
+  }
   Result<IptablesRules> v4 = SaveIptables(IpFamily::kV4);
-  // Berth's own plugins need no iptables; without it nobody has closed the way by it.
-  if (!v4 && v4.error().code() == Code::kNotFound && state.native) return Ok();
   if (!v4) return std::move(v4.error()).WithCode(Code::kFailedPrecondition);
   state.before[0] = SharedNames(*v4);
   state.firewall = ForwardIsClosed(*v4);
   if (!ipv6) return Ok();
   Result<IptablesRules> v6 = SaveIptables(IpFamily::kV6);
   if (!v6 && v6.error().code() == Code::kNotFound) {
-    if (!state.native) state.ipv6.clear();  // the reference plugins could not masquerade
+    state.ipv6.clear();  // the reference plugins could not masquerade
     return Ok();
   }
   if (!v6) return std::move(v6.error());
@@ -188,6 +191,7 @@ Result<> CniDefaultNetwork::Prepare() {
 
 Result<CniConfig> CniDefaultNetwork::Config(const Needs& needs) const {
   const std::string bridge = state_.in_use ? state_.bridge : options_.bridge;
+  const bool native = state_.in_use ? state_.native : options_.native;
   const std::string ipv4 = !state_.ipv4.empty()            ? state_.ipv4
                            : !options_.ipv4_subnet.empty() ? options_.ipv4_subnet
                                                            : std::string(kFirstSubnet);
@@ -199,12 +203,13 @@ Result<CniConfig> CniDefaultNetwork::Config(const Needs& needs) const {
   }
   // The reference plugins that can also speak nftables are told not to: what they leave would be another
   // thing to clean up. Berth's own take no notice.
-  std::string text = StrCat(
-      R"({"cniVersion":"1.0.0","name":")", bridge, R"(","plugins":[{"type":"bridge","bridge":")",
-      bridge, R"(","isGateway":true,"hairpinMode":true,"ipMasq":true,"ipMasqBackend":"iptables",)",
-      state_.mtu != 0 ? StrCat(R"("mtu":)", state_.mtu, ",") : std::string(),
-      R"("ipam":{"type":"host-local","dataDir":")", ipam_dir_, R"(","ranges":[)", ranges,
-      R"(],"routes":[)", routes, "]}}");
+  std::string text =
+      StrCat(R"({"cniVersion":")", native ? "1.1.0" : "1.0.0", R"(","name":")", bridge,
+             R"(","plugins":[{"type":"bridge","bridge":")", bridge,
+             R"(","isGateway":true,"hairpinMode":true,"ipMasq":true,"ipMasqBackend":"iptables",)",
+             state_.mtu != 0 ? StrCat(R"("mtu":)", state_.mtu, ",") : std::string(),
+             R"("ipam":{"type":"host-local","dataDir":")", ipam_dir_, R"(","ranges":[)", ranges,
+             R"(],"routes":[)", routes, "]}}");
   if (needs.port_mappings)
     text += R"(,{"type":"portmap","snat":true,"backend":"iptables",)"
             R"("capabilities":{"portMappings":true}})";

@@ -65,7 +65,7 @@ class CniDefaultNetwork {
   struct State {
     bool in_use = false;
     bool firewall = false;
-    bool native = false;  // chosen for Berth's own plugins; the firewall plugin aside
+    bool native = false;  // chosen for Berth's own plugins
     std::string bridge;   // also the network's name
     std::string ipv4;
     std::string ipv6;
@@ -74,10 +74,10 @@ class CniDefaultNetwork {
   };
   Result<> Save(const State& state);
   Result<State> Choose() const;
-  Result<> LookAtIptables(State& state, bool ipv6) const;
+  Result<> LookAtFirewall(State& state, bool ipv6) const;
   Result<std::string> ChooseSubnet(const std::string& last) const;
   Result<> RemoveBridge() const;
-  bool UsesIptables() const { return !state_.native || state_.firewall; }
+  bool UsesIptables() const { return !state_.native; }
 
   CniDefaultNetworkOptions options_;
   os::DirFd dir_;

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <linux/if_link.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
@@ -168,6 +169,35 @@ Result<std::vector<Route>> ListIpv4Routes() {
           }),
       "list routes");
   return routes;
+}
+
+Result<bool> ForwardIsDropped() {
+  Message request(static_cast<uint16_t>((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETCHAIN),
+                  NLM_F_DUMP);
+  nfgenmsg head{};
+  head.version = NFNETLINK_V0;
+  request.Fixed(head);
+  bool dropped = false;
+  auto take = [&](uint16_t, std::string_view payload) {
+    nfgenmsg of{};
+    if (!ReadFixed(payload, of) || (of.nfgen_family != AF_INET && of.nfgen_family != AF_INET6))
+      return;
+    std::string table, chain;
+    uint32_t policy = htonl(NF_ACCEPT);
+    ForEachAttribute(netlink::AfterFixed(payload, sizeof(of)),
+                     [&](uint16_t type, std::string_view value) {
+                       if (type == NFTA_CHAIN_TABLE) table = TextOf(value);
+                       if (type == NFTA_CHAIN_NAME) chain = TextOf(value);
+                       if (type == NFTA_CHAIN_POLICY) ReadFixed(value, policy);
+                     });
+    if (table == "filter" && chain == "FORWARD" && ntohl(policy) == NF_DROP) dropped = true;
+  };
+  netlink::Socket socket = TRY(netlink::Socket::Open(NETLINK_NETFILTER));
+  Result<> done = socket.Dump(std::move(request).Finish(), [&] { dropped = false; }, take);
+  if (!done && (done.error().sys_errno() == EOPNOTSUPP || done.error().sys_errno() == EINVAL))
+    return false;
+  if (!done) return std::move(done.error()).Wrap("look at the chain FORWARD");
+  return dropped;
 }
 
 Result<> DeleteEmptyNftTable(NftFamily family, const std::string& table,

@@ -41,6 +41,10 @@ struct Route {
 // The IPv4 unicast and local routes of every table: what a new subnet may not overlap.
 Result<std::vector<Route>> ListIpv4Routes();
 
+// The chain FORWARD of iptables (its nf_tables flavour), of either family, drops what no rule lets pass. False when the kernel
+// has no nf_tables.
+Result<bool> ForwardIsDropped();
+
 enum class NftFamily : uint8_t { kIpv4 = 2, kIpv6 = 10 };
 // Removes chains and then the table if they are empty (NLM_F_NONREC: the kernel refuses otherwise),
 // as iptables-nft leaves them. Not there, or not empty: success, nothing done.

@@ -65,7 +65,8 @@ Error FailedRun(std::string_view type, const CniCall& call, const os::RunOutput&
 }  // namespace
 
 bool CniPlugins::IsNative(std::string_view type) {
-  constexpr std::array<std::string_view, 4> kTypes{"bridge", "host-local", "loopback", "portmap"};
+  constexpr std::array<std::string_view, 8> kTypes{"bandwidth", "bridge",  "firewall", "host-local",
+                                                   "loopback",  "portmap", "ptp",      "tuning"};
   return std::ranges::find(kTypes, type) != kTypes.end();
 }
 
