@@ -25,11 +25,19 @@ def mounts():
 
 
 def cgroups():
-    found, own = set(), environment.cgroup_parent()
-    for top, directories, _ in os.walk("/sys/fs/cgroup"):
-        # Other runs and unit tests beside us have control groups of their own.
-        directories[:] = [name for name in directories if not re.match(r"\w*berth", name) or f"/{name}" == own]
-        found.update(os.path.join(top, name) for name in directories)
+    """Those of every hierarchy's first level, and all below the suite's own. Further down in others' groups is others' business:
+    nothing here names one as a cgroup_parent, and a service manager or another run may make and remove groups at any time."""
+    found, own = set(), environment.cgroup_parent()[1:]
+    for hierarchy in os.scandir("/sys/fs/cgroup"):
+        if not hierarchy.is_dir(follow_symlinks=False):
+            continue
+        for entry in [hierarchy, *os.scandir(hierarchy)]:  # with version 2 alone the first level is hierarchy itself
+            if not entry.is_dir(follow_symlinks=False) or re.match(r"\w*berth", entry.name) and entry.name != own:
+                continue
+            found.add(entry.path)
+            if entry.name == own:
+                for top, directories, _ in os.walk(entry.path):
+                    found.update(os.path.join(top, name) for name in directories)
     return found
 
 
