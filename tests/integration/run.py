@@ -14,7 +14,7 @@ from support.node import Node
 from support.snapshot import Snapshot, of_the_node_itself
 
 PARTS = ["test_images", "test_pods", "test_containers", "test_logs", "test_security", "test_volumes", "test_network",
-         "test_errors", "test_cri", "test_rules", "test_restart", "test_streaming", "test_whole"]
+         "test_errors", "test_cri", "test_rules", "test_stream_server", "test_restart", "test_streaming", "test_whole"]
 
 
 def main():
@@ -50,7 +50,7 @@ def nothing_left(node):
 
 if __name__ == "__main__":
     tools.crictl()
-    for module in ("cri_v1", "cri_v1alpha2"):  # here, where there is a network
+    for module in ("cri_v1", "cri_v1alpha2", "streamclient"):  # here, where there is a network
         tools.go_program(module)
     tools.berth_binary("berthd")
     # The long form of test_streaming's rounds takes its time.
