@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 
 from support import fake_berthd, tools
 from support.fake_berthd import ATTACH, EXEC, FORWARD
@@ -23,6 +24,7 @@ def server(*arguments, **options):
     """At the end: as many fds as at the start, and it ends when berthd does."""
     daemon = fake_berthd.Daemon(str(tools.berth_binary("berth-stream")), *arguments, **options)
     fds = f"/proc/{daemon.process.pid}/fd"
+    time.sleep(0.2)  # those of the TLS files are closed just after Ready
     before = len(os.listdir(fds))
     try:
         yield daemon
