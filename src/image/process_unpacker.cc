@@ -73,4 +73,21 @@ Result<ResolvedUser> ProcessUnpacker::ResolveUser(os::Mount image, const UserQue
   return user;
 }
 
+Result<uint64_t> ProcessUnpacker::SumLayer(const os::DirFd& layer) {
+  const os::Fd nothing = TRY(os::MakeMemFile("nothing", ""));
+  os::Pipe result = TRY(os::MakePipe());
+  os::SpawnOptions options;
+  options.path = path_;
+  options.args = {"berth-unpack", "sum"};
+  options.fds = {{result.write.get(), kUnpackResultFd},
+                 {layer.get(), kUnpackDirFd},
+                 {nothing.get(), kUnpackInputFd}};
+  os::Process process = TRY(os::Spawn(options), "sum layer");
+  result.write.Reset();
+  const std::string payload = TRY(ReadOutcome(result.read.get(), process));
+  Result<uint64_t> sum = DecodeTreeSum(payload);
+  if (!sum) return std::move(sum.error()).Wrap("berth-unpack").WithCode(Code::kInternal);
+  return sum;
+}
+
 }  // namespace berth::image

@@ -47,6 +47,7 @@ std::string EncodeLayerResult(const LayerResult& result) {
   out.Text(result.diff_id);
   out.U64(result.bytes);
   out.U64(result.inodes);
+  out.U64(result.tree_sum);
   out.Bool(result.opaque_root);
   out.Bool(result.described_root);
   out.Texts(result.implied_dirs);
@@ -60,6 +61,7 @@ Result<LayerResult> DecodeLayerResult(std::string_view bytes) {
   TRY(oci::Digest::FromHex(result.diff_id));
   result.bytes = TRY(in.U64());
   result.inodes = TRY(in.U64());
+  result.tree_sum = TRY(in.U64());
   constexpr auto kMax = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
   if (result.bytes > kMax || result.inodes > kMax)
     return Error(Code::kInvalidArgument, "layer result: size is out of range");
@@ -70,6 +72,19 @@ Result<LayerResult> DecodeLayerResult(std::string_view bytes) {
     if (!IsCleanPath(dir)) return Error(Code::kInvalidArgument, "layer result: bad path");
   TRY(in.End());
   return result;
+}
+
+std::string EncodeTreeSum(uint64_t sum) {
+  wire::Writer out;
+  out.U64(sum);
+  return out.Take();
+}
+
+Result<uint64_t> DecodeTreeSum(std::string_view bytes) {
+  wire::Reader in(bytes);
+  const uint64_t sum = TRY(in.U64());
+  TRY(in.End());
+  return sum;
 }
 
 std::string EncodeUserQuery(const UserQuery& query) {

@@ -14,6 +14,7 @@
 namespace berth::image {
 
 //   berth-unpack layer <bytes> <entries>    fds: 3 result (write end), 4 empty directory, 5 compressed stream
+//   berth-unpack sum                        fds: 3 result, 4 a layer's directory, 5 /dev/null
 //   berth-unpack user                       fds: 3 result, 4 detached read-only mount of the image,
 //                                           5 EncodeUserQuery
 inline constexpr int kUnpackResultFd = 3;
@@ -26,7 +27,8 @@ struct LayerResult {
   std::string diff_id;  // 64 hexadecimal digits: sha256 of the whole inflated stream
   uint64_t bytes = 0;   // on disk, estimated: data in 4 KiB blocks, one block for each other inode
   uint64_t inodes = 0;  // made, hard links not counted
-  bool opaque_root = false;     // nothing of the layers below may be seen
+  uint64_t tree_sum = 0;     // of the tree as it was written, see unpack/tree_sum.h; 0: not known
+  bool opaque_root = false;  // nothing of the layers below may be seen
   bool described_root = false;  // the layer says owner and mode of the root directory
   // Directories that have entries here but that the layer does not describe: their owner and mode
   // are the lower layers'. Clean relative paths without symlinks.
@@ -35,6 +37,9 @@ struct LayerResult {
 
 std::string EncodeLayerResult(const LayerResult& result);
 Result<LayerResult> DecodeLayerResult(std::string_view bytes);
+
+std::string EncodeTreeSum(uint64_t sum);
+Result<uint64_t> DecodeTreeSum(std::string_view bytes);
 
 std::string EncodeUserQuery(const UserQuery& query);
 Result<UserQuery> DecodeUserQuery(std::string_view bytes);

@@ -137,7 +137,7 @@ Result<> LayerWriter::File(const std::string& path, const TarEntry& entry, TarRe
   os::Fd fd;
   TRY(MakeNew(place, [&] {
     fd.Reset(::openat(place.parent, place.name.c_str(),
-                      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+                      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, entry.mode & 0777));
     return fd.get();
   }));
   TRY(WriteData(fd.get(), entry, data));
@@ -151,11 +151,13 @@ Result<> LayerWriter::File(const std::string& path, const TarEntry& entry, TarRe
 
 Result<> LayerWriter::WriteData(int fd, const TarEntry& entry, TarReader& data) {
   uint64_t written = 0;
+  ContentSum sum;
   for (;;) {
     TarReader::Piece piece = TRY(data.Data());
     if (piece.bytes.empty()) break;
     TRY(ChargeBytes(piece.bytes.size()));
     written += piece.bytes.size();
+    sum.Add(piece.offset, piece.bytes);
     while (!piece.bytes.empty()) {
       const ssize_t n =
           ::pwrite(fd, piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(piece.offset));
@@ -170,6 +172,9 @@ Result<> LayerWriter::WriteData(int fd, const TarEntry& entry, TarReader& data) 
     const uint64_t rest = written % kDiskBlock;
     TRY(ChargeBytes(rest != 0 ? kDiskBlock - rest : 0));
     bytes_ -= kDiskBlock;
+    struct stat st{};
+    if (::fstat(fd, &st) != 0) return ErrnoError("stat");
+    sums_.Set(st.st_ino, sum.Finish());
   }
   if (entry.sparse && ::ftruncate(fd, static_cast<off_t>(entry.size)) != 0)
     return ErrnoError("set size");
@@ -188,7 +193,8 @@ Result<> LayerWriter::Directory(const std::string& path, const TarEntry& entry) 
   const bool there = st && S_ISDIR(st->st_mode);
   if (!there) {
     opaque = st && Tree::IsWhiteout(*st);
-    TRY(MakeNew(place, [&] { return ::mkdirat(place.parent, place.name.c_str(), 0700); }));
+    TRY(MakeNew(place,
+                [&] { return ::mkdirat(place.parent, place.name.c_str(), entry.mode & 0777); }));
   }
   const os::Fd fd(
       ::openat(place.parent, place.name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -288,6 +294,12 @@ Result<> LayerWriter::Finish() {
     if (::futimens(fd->get(), dir.times) != 0)
       return ErrnoError(StrCat("layer entry ", Quote(dir.path, 128), ": set times"));
   }
+  sums_.Sort();
+  // A tree that cannot be walked (too deep for the open files allowed) is good all the same: it only
+  // cannot be verified later.
+  tree_sum_ = SumTree(tree_.root(), [this](int, const char*, ino_t inode) -> Result<uint64_t> {
+                return sums_.Find(inode);
+              }).value_or(0);
   return Ok();
 }
 
@@ -295,6 +307,7 @@ LayerResult LayerWriter::result() const {
   LayerResult result;
   result.bytes = bytes_;
   result.inodes = inodes_;
+  result.tree_sum = tree_sum_;
   result.opaque_root = opaque_root_;
   result.described_root = described_root_;
   result.implied_dirs.assign(tree_.implied().begin(), tree_.implied().end());

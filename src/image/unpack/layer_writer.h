@@ -14,6 +14,7 @@
 #include "image/unpack/tar_entry.h"
 #include "image/unpack/tar_reader.h"
 #include "image/unpack/tree.h"
+#include "image/unpack/tree_sum.h"
 #include "image/unpack_protocol.h"
 #include "os/fd.h"
 
@@ -37,7 +38,7 @@ class LayerWriter {
   // FailedPrecondition for a hard link to a file that this layer does not have, ResourceExhausted
   // beyond a budget; the entry's path is in the message.
   Result<> Apply(const TarEntry& entry, TarReader& data);
-  // Sets the directories' times, which writing into them had changed.
+  // Sets the directories' times, which writing into them had changed, and sums the tree up.
   Result<> Finish();
 
   // Without the diff_id.
@@ -72,6 +73,8 @@ class LayerWriter {
   uint64_t entries_ = 0;
   uint64_t inodes_ = 0;
   uint64_t bytes_ = 0;
+  WrittenSums sums_;
+  uint64_t tree_sum_ = 0;
   bool opaque_root_ = false;
   bool described_root_ = false;
 };

@@ -18,8 +18,16 @@ bool IsKeptXattr(std::string_view name) {
 }
 
 Result<> SetOwnerAndMode(int fd, const TarEntry& entry) {
-  if (::fchown(fd, entry.uid, entry.gid) != 0) return ErrnoError("set owner");
-  if (::fchmod(fd, entry.mode) != 0) return ErrnoError("set mode");
+  // Each change is a transaction of the file system, and most files were made as they should be. What
+  // they really are counts: a parent with setgid or a default ACL gives them something else.
+  struct stat st{};
+  if (::fstat(fd, &st) != 0) return ErrnoError("stat");
+  const bool other_owner = st.st_uid != entry.uid || st.st_gid != entry.gid;
+  if (other_owner && ::fchown(fd, entry.uid, entry.gid) != 0) return ErrnoError("set owner");
+  // chown(2) takes setuid and setgid away.
+  const bool cleared = other_owner && (entry.mode & 06000) != 0;
+  if ((cleared || (st.st_mode & 07777) != entry.mode) && ::fchmod(fd, entry.mode) != 0)
+    return ErrnoError("set mode");
   return Ok();
 }
 

@@ -82,13 +82,14 @@ Result<> DropBounding() {
 
 }  // namespace
 
-Result<os::Fd> CloneDirectory(int dir) {
+Result<os::Fd> CloneDirectory(int dir, bool read_only) {
   const long fd =
       ::syscall(SYS_open_tree, dir, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
   TRY(Check(fd, "clone the layer's directory"));
   os::Fd tree(static_cast<int>(fd));
   struct mount_attr attributes{};
-  attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
+                        (read_only ? MOUNT_ATTR_RDONLY : 0);
   // The clone of a shared mount is its peer, and pivot_root(2) takes no shared mount.
   attributes.propagation = kMsPrivate;
   TRY(Check(

@@ -14,7 +14,7 @@ namespace berth::image::unpack {
 
 // A detached mount of the directory, nosuid, nodev, noexec. Must be made before EnterNamespaces:
 // afterwards the directory's mount belongs to another namespace.
-Result<os::Fd> CloneDirectory(int dir);
+Result<os::Fd> CloneDirectory(int dir, bool read_only);
 
 // New mount (private), net, ipc, uts and pid namespaces; the pid namespace holds for children.
 // no_new_privs, not dumpable, umask 0.
@@ -36,7 +36,7 @@ struct ResourceLimits {
 Result<> SetResourceLimits(const ResourceLimits& limits);
 
 // What each process may still ask of the kernel; everything else is EPERM.
-enum class SyscallSet { kLayer, kUser, kKeeper };
+enum class SyscallSet { kLayer, kSum, kUser, kKeeper };
 Result<> FilterSyscalls(SyscallSet set);
 
 }  // namespace berth::image::unpack

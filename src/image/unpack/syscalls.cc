@@ -62,6 +62,9 @@ constexpr const char* kLayerCalls[] = {
     "fcntl",   "sendmsg", "recvmsg",  "recvfrom",
 };
 
+constexpr const char* kSumCalls[] = {"openat",     "openat2",    "fcntl",  "lseek",
+                                     "getdents64", "readlinkat", "pread64"};
+
 constexpr const char* kUserCalls[] = {"openat", "openat2", "fcntl", "lseek", "pread64"};
 
 constexpr const char* kKeeperCalls[] = {
@@ -119,6 +122,11 @@ Result<> FilterSyscalls(SyscallSet set) {
       TRY(Allow(filter.get(), kLayerCalls));
       TRY(AllowMemory(filter.get()));
       TRY(AllowThreads(filter.get()));
+      break;
+    case SyscallSet::kSum:
+      TRY(Allow(filter.get(), kRuntime));
+      TRY(Allow(filter.get(), kSumCalls));
+      TRY(AllowMemory(filter.get()));
       break;
     case SyscallSet::kUser:
       TRY(Allow(filter.get(), kRuntime));

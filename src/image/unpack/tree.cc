@@ -20,7 +20,8 @@ namespace berth::image::unpack {
 
 namespace {
 
-constexpr int kMaxLinks = 40;  // as the kernel's own limit on following symlinks
+// Twice the depth that CleanPath allows, and what 40 symlinks, the kernel's own limit, may add.
+constexpr int kMaxSteps = 2048;
 constexpr uint64_t kInside = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
 
 Result<os::Fd> Open(int root, const std::string& path, int flags, uint64_t resolve) {
@@ -75,7 +76,8 @@ bool Tree::IsWhiteout(const struct stat& st) {
 Result<Place> Tree::PlaceFor(const std::string& path) {
   const std::string dir = ParentPath(path);
   if (!cached_ || cached_path_ != dir) {
-    cached_ = TRY(OpenOrMake(dir, kMaxLinks));
+    int steps = kMaxSteps;
+    cached_ = TRY(OpenOrMake(dir, steps));
     cached_path_ = dir;
   }
   return Place{cached_.get(), BaseName(path)};
@@ -91,11 +93,11 @@ Result<os::Fd> Tree::OpenDir(const std::string& path) const {
 }
 
 // Asks the kernel first; only what is missing is walked, from the end of the path to its start.
-Result<os::Fd> Tree::OpenOrMake(const std::string& dir, int links) {
+Result<os::Fd> Tree::OpenOrMake(const std::string& dir, int& steps) {
   Result<os::Fd> there = Open(root_.get(), dir, O_RDONLY | O_DIRECTORY, kInside);
   if (there || !IsMissing(there.error()) || dir.empty()) return there;
-  if (links == 0) return ErrnoError(Quote(dir, 128), ELOOP);
-  const os::Fd parent = TRY(OpenOrMake(ParentPath(dir), links - 1));
+  if (--steps < 0) return ErrnoError(Quote(dir, 128), ELOOP);
+  const os::Fd parent = TRY(OpenOrMake(ParentPath(dir), steps));
   const std::string name = BaseName(dir);
   Result<struct stat> st = Stat(parent.get(), name);
   if (st && S_ISLNK(st->st_mode)) {
@@ -103,7 +105,7 @@ Result<os::Fd> Tree::OpenOrMake(const std::string& dir, int links) {
     const std::string target = TRY(ReadLink(parent.get(), name));
     const bool absolute = target.starts_with('/');
     const std::string from = absolute ? target : StrCat(ParentPath(dir), "/", target);
-    return OpenOrMake(TRY(CleanPath(from, Limits())), links - 1);
+    return OpenOrMake(TRY(CleanPath(from, Limits())), steps);
   }
   TRY(charge_());
   if (::mkdirat(parent.get(), name.c_str(), 0755) != 0)

@@ -52,7 +52,8 @@ class Tree {
   const std::set<std::string>& implied() const { return implied_; }
 
  private:
-  Result<os::Fd> OpenOrMake(const std::string& dir, int links);
+  // `steps` are left for this path; each directory and each symlink on the way takes one.
+  Result<os::Fd> OpenOrMake(const std::string& dir, int& steps);
   Result<> RemoveChildren(int dir, int depth);
 
   os::Fd root_;

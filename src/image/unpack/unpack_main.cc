@@ -19,6 +19,7 @@
 #include "base/strings.h"
 #include "image/unpack/opaque_keeper.h"
 #include "image/unpack/sandbox.h"
+#include "image/unpack/tree_sum.h"
 #include "image/unpack/unpack_layer.h"
 #include "image/unpack/user_database.h"
 #include "image/unpack/user_files.h"
@@ -31,7 +32,7 @@ namespace berth::image::unpack {
 namespace {
 
 constexpr uint64_t kMemory = uint64_t{512} << 20;  // a zstd window of 128 MiB, buffers, stacks
-constexpr uint64_t kFiles = 64;
+constexpr uint64_t kFiles = 2048;                  // an open directory for each level of the tree
 
 Result<os::Fd> OpenRoot() {
   os::Fd root(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -102,7 +103,7 @@ Result<int> RunLayer(int argc, char** argv) {
   // there any more.
   TRY(DieWithParent(kUnpackResultFd));
   Hasher hasher = TRY(Hasher::Make());
-  os::Fd mount = TRY(CloneDirectory(kUnpackDirFd));
+  os::Fd mount = TRY(CloneDirectory(kUnpackDirFd, false));
   os::SocketPair pair = TRY(os::MakeSocketPair(os::SocketType::kSeqPacket));
   TRY(EnterNamespaces());
   TRY(PivotInto(std::move(mount)));
@@ -127,6 +128,20 @@ Result<int> RunLayer(int argc, char** argv) {
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+Result<uint64_t> RunSum() {
+  TRY(DieWithParent(kUnpackResultFd));
+  os::Fd mount = TRY(CloneDirectory(kUnpackDirFd, true));
+  TRY(EnterNamespaces());
+  TRY(PivotInto(std::move(mount)));
+  ::close(kUnpackDirFd);
+  const os::Fd root = TRY(OpenRoot());
+  TRY(SetResourceLimits({.memory = kMemory, .file_size = 0, .files = kFiles}));
+  TRY(KeepCapabilities({CAP_DAC_READ_SEARCH}));
+  TRY(DieWithParent(kUnpackResultFd));
+  TRY(FilterSyscalls(SyscallSet::kSum));
+  return SumTreeFromDisk(root.get());
 }
 
 Result<ResolvedUser> RunUser() {
@@ -155,7 +170,8 @@ int Main(int argc, char** argv) {
     return 1;
   }
   const Result<std::string> outcome = Guarded([&]() -> Result<std::string> {
-    if (mode != "user") return Error(Code::kInvalidArgument, "usage: berth-unpack layer|user");
+    if (mode == "sum") return EncodeTreeSum(TRY(RunSum()));
+    if (mode != "user") return Error(Code::kInvalidArgument, "usage: berth-unpack layer|sum|user");
     return EncodeUser(TRY(RunUser()));
   });
   Answer(outcome);
