@@ -83,6 +83,10 @@ std::string Encode(const ResolveRequest& request) {
   w.Text(request.platform.variant);
   w.I64(request.connect_timeout.count());
   w.I64(request.stall_timeout.count());
+  w.I64(request.retry_delay.count());
+  for (const std::string* text : {&request.proxy.http, &request.proxy.https, &request.proxy.none})
+    w.Text(*text);
+  w.Text(request.signature_key_pem);
   return w.Take();
 }
 
@@ -100,6 +104,10 @@ Result<ResolveRequest> DecodeResolveRequest(std::string_view bytes) {
   request.platform.variant = TRY(r.Text());
   request.connect_timeout = std::chrono::milliseconds(TRY(r.I64()));
   request.stall_timeout = std::chrono::milliseconds(TRY(r.I64()));
+  request.retry_delay = std::chrono::milliseconds(TRY(r.I64()));
+  for (std::string* text : {&request.proxy.http, &request.proxy.https, &request.proxy.none})
+    *text = TRY(r.Text());
+  request.signature_key_pem = TRY(r.Text());
   TRY(r.End());
   return request;
 }

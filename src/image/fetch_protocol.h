@@ -45,6 +45,9 @@ struct ResolveRequest {
   oci::Platform platform;
   std::chrono::milliseconds connect_timeout{30'000};
   std::chrono::milliseconds stall_timeout{60'000};  // no byte from the peer for so long
+  std::chrono::milliseconds retry_delay{250};       // before the first repetition, then doubled
+  ProxySettings proxy;
+  std::string signature_key_pem;  // not empty: the image must be signed by it
 };
 std::string Encode(const ResolveRequest& request);
 Result<ResolveRequest> DecodeResolveRequest(std::string_view bytes);

@@ -44,6 +44,9 @@ struct RemoteImage {
 struct RegistrySource {
   oci::Reference reference;
   Credentials credentials;
+  // Not empty: Resolve fails unless the image is signed by this key (PEM); FailedPrecondition, message
+  // beginning with "SignatureValidationFailed: ".
+  std::string signature_key_pem = {};
 };
 
 // A directory's fd (OCI layout) or a seekable regular file's fd (OCI archive, docker archive).
@@ -54,6 +57,13 @@ struct LocalSource {
 };
 
 using RemoteSource = std::variant<RegistrySource, LocalSource>;
+
+// How servers are reached, as in the usual environment variables; empty: directly. Loopback is
+// always reached directly. The URLs may hold a password: it is in no message.
+struct ProxySettings {
+  std::string http, https;  // "http://user:password@proxy:3128", for URLs of that scheme
+  std::string none;         // "localhost,.example.com,10.0.0.0/8": names and networks without
+};
 
 struct FetchProgress {
   uint64_t received = 0;  // blob bytes so far, all layers together

@@ -13,6 +13,7 @@
 
 #include "base/strings.h"
 #include "image/certs_d.h"
+#include "image/docker_config.h"
 #include "image/fetch_protocol.h"
 #include "image/process_fetcher_files.h"
 #include "os/process.h"
@@ -176,13 +177,19 @@ Result<std::unique_ptr<FetchSession>> ProcessFetcher::Open(RemoteSource source) 
   request.platform = settings_.platform;
   request.connect_timeout = settings_.connect_timeout;
   request.stall_timeout = settings_.stall_timeout;
+  request.retry_delay = settings_.retry_delay;
+  request.proxy = settings_.proxy;
   Credentials credentials;
   os::Fd local;
   std::unique_ptr<FileService> files;
   if (auto* registry = std::get_if<RegistrySource>(&source)) {
     request.reference = registry->reference.str();
+    request.signature_key_pem = registry->signature_key_pem;
     request.endpoints = TRY(FindEndpoints(settings_.certs_d, registry->reference.domain()));
     credentials = std::move(registry->credentials);
+    if (IsEmpty(credentials))
+      credentials =
+          TRY(FindDockerCredentials(settings_.docker_configs, registry->reference.domain()));
   } else {
     local = TRY(PrepareSource(std::get<LocalSource>(source), request, files));
   }

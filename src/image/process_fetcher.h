@@ -22,8 +22,13 @@ struct FetchSettings {
   std::vector<std::string> certs_d;  // directories as containerd's config_path, first match wins
   std::chrono::milliseconds connect_timeout{30'000};
   std::chrono::milliseconds stall_timeout{
-      60'000};             // no byte from a server for so long: the pull fails
-  oci::Platform platform;  // empty: this machine's
+      60'000};                                 // no byte from a server for so long: the pull fails
+  std::chrono::milliseconds retry_delay{250};  // before a request is repeated the first time
+  oci::Platform platform;                      // empty: this machine's
+  ProxySettings proxy;
+  // Docker's config.json files, first that is there and knows the registry; for pulls that bring no
+  // credentials. Read anew for each pull.
+  std::vector<std::string> docker_configs;
 };
 
 // "linux/amd64" or what uname(2) says.

@@ -162,7 +162,7 @@ Result<Url> CheckRealm(const Url& registry, std::string_view realm, bool with_cr
   if (!parsed) return BadRealm(registry, "is not an http or https URL without credentials in it");
   const Url& url = *parsed;
   const bool same_host = url.host() == registry.host();
-  const bool both_internal = url.IsInternal() && registry.IsInternal();
+  const bool both_internal = url.IsInternal() && registry.MayLeadTo(url);
   if (!url.https() && (registry.https() || !(same_host || both_internal))) {
     return BadRealm(registry, StrCat(url.Shown(), " is not https"));
   }

@@ -91,30 +91,70 @@ Result<bool> Authorizer::Answer(const std::string& used, const HttpResponse& res
   return true;
 }
 
-Result<std::string> Authorizer::FetchToken(const Challenge& challenge) {
-  if (!credentials_.identity_token.empty() && credentials_.username.empty()) {
-    return Error(Code::kUnimplemented, "credentials: identity tokens are not supported");
-  }
-  const bool with_credentials = !credentials_.username.empty();
-  const Url realm = TRY(CheckRealm(endpoint_.base, Param(challenge, "realm"), with_credentials));
+HttpRequest Authorizer::TokenRequest(const Url& realm) const {
+  return {.url = realm,
+          .headers = {"Accept: application/json"},
+          .tls = &endpoint_.TlsFor(realm),
+          .connect_timeout = endpoint_.connect_timeout,
+          .stall_timeout = endpoint_.stall_timeout,
+          .body_limit = kMaxTokenBody,
+          .sink = {},
+          .proxy = &endpoint_.proxy};
+}
+
+// distribution spec, auth/token.md: anonymous or with Basic.
+Result<HttpResponse> Authorizer::AskByGet(const Url& realm, const Challenge& challenge) {
   std::string text = realm.text();
   text += text.find('?') == std::string::npos ? '?' : '&';
   if (const std::string service = Param(challenge, "service"); !service.empty()) {
     text += StrCat("service=", PercentEncode(service), "&");
   }
   text += StrCat("scope=", PercentEncode(TokenScope(challenge, repository_)));
-  HttpRequest request{.url = TRY(Url::Parse(text), "token service"),
-                      .headers = {"Accept: application/json"},
-                      .tls = &endpoint_.TlsFor(realm),
-                      .connect_timeout = endpoint_.connect_timeout,
-                      .stall_timeout = endpoint_.stall_timeout,
-                      .body_limit = kMaxTokenBody,
-                      .sink = {}};
-  if (with_credentials) request.headers.push_back(BasicHeader(credentials_));
+  HttpRequest request = TokenRequest(TRY(Url::Parse(text), "token service"));
+  const bool basic = !credentials_.username.empty();
+  if (basic) request.headers.push_back(BasicHeader(credentials_));
   auto response = http_.Get(request);
-  if (with_credentials) Wipe(request.headers.back());
-  if (!response) return std::move(response.error());
-  const long status = response->status;
+  if (basic) Wipe(request.headers.back());
+  return response;
+}
+
+// distribution spec, auth/oauth.md: an identity token is OAuth2's refresh token; user and password
+// are its password grant.
+Result<HttpResponse> Authorizer::AskByPost(const Url& realm, const Challenge& challenge) {
+  HttpRequest request = TokenRequest(realm);
+  const Credentials& c = credentials_;
+  request.form.reserve(4096 +
+                       3 * (c.identity_token.size() + c.username.size() + c.password.size()));
+  request.form +=
+      StrCat("service=", PercentEncode(Param(challenge, "service")),
+             "&scope=", PercentEncode(TokenScope(challenge, repository_)), "&client_id=berth");
+  const auto field = [&request](std::string_view name, const std::string& secret) {
+    std::string encoded = PercentEncode(secret);
+    request.form.append("&").append(name).append("=").append(encoded);
+    Wipe(encoded);
+  };
+  if (!c.identity_token.empty()) {
+    request.form += "&grant_type=refresh_token";
+    field("refresh_token", c.identity_token);
+  } else {
+    request.form += "&grant_type=password";
+    field("username", c.username);
+    field("password", c.password);
+  }
+  auto response = http_.Get(request);
+  Wipe(request.form);
+  return response;
+}
+
+Result<std::string> Authorizer::FetchToken(const Challenge& challenge) {
+  const bool refresh = !credentials_.identity_token.empty();
+  const bool with_credentials = refresh || !credentials_.username.empty();
+  const Url realm = TRY(CheckRealm(endpoint_.base, Param(challenge, "realm"), with_credentials));
+  HttpResponse response = TRY(refresh ? AskByPost(realm, challenge) : AskByGet(realm, challenge));
+  // Some services know only the OAuth2 form.
+  if (!refresh && with_credentials && (response.status == 404 || response.status == 405))
+    response = TRY(AskByPost(realm, challenge));
+  const long status = response.status;
   const std::string what = StrCat("token service ", realm.Shown(), ": HTTP status ", status);
   // A redirect is an answer like any other here: no second server gets to see the credentials.
   if (status == 401) return Error(Code::kUnauthenticated, what);
@@ -123,8 +163,8 @@ Result<std::string> Authorizer::FetchToken(const Challenge& challenge) {
     return Error(Code::kUnavailable, StrCat(kUnavailablePrefix, what));
   }
   if (status != 200) return Error(Code::kUnknown, what);
-  auto token = ParseToken(response->body);
-  Wipe(response->body);
+  auto token = ParseToken(response.body);
+  Wipe(response.body);
   return TRY(std::move(token), StrCat("token service ", realm.Shown()));
 }
 

@@ -22,6 +22,7 @@ struct Endpoint {
                           // client key
   std::chrono::milliseconds connect_timeout{30'000};
   std::chrono::milliseconds stall_timeout{60'000};
+  ProxySettings proxy;
 
   const TlsSettings& TlsFor(const Url& url) const {
     return url.host() == base.host() ? own : elsewhere;
@@ -47,6 +48,10 @@ class Authorizer {
 
  private:
   Result<std::string> FetchToken(const Challenge& challenge);
+  HttpRequest TokenRequest(const Url& realm) const;
+  // The two ways to ask for a token; an answer of any status.
+  Result<HttpResponse> AskByGet(const Url& realm, const Challenge& challenge);
+  Result<HttpResponse> AskByPost(const Url& realm, const Challenge& challenge);
 
   HttpClient& http_;
   const Endpoint& endpoint_;

@@ -31,7 +31,7 @@ add_executable(fetch_sandbox_probe ${fetch_dir}/sandbox_probe_main.cc)
 target_link_libraries(fetch_sandbox_probe PRIVATE berth_fetch_core)
 
 # The daemon's end is compiled here once more, so that these tests need nothing else of src/image.
-file(GLOB fetch_daemon_side CONFIGURE_DEPENDS ${image_dir}/certs_d*.cc ${image_dir}/process_fetcher*.cc)
+file(GLOB fetch_daemon_side CONFIGURE_DEPENDS ${image_dir}/certs_d*.cc ${image_dir}/docker_config.cc ${image_dir}/process_fetcher*.cc)
 add_executable(fetch_test ${fetch_tests} ${fetch_daemon_side}
   ${image_dir}/testing/fake_registry.cc ${image_dir}/testing/fake_fetcher.cc)
 target_link_libraries(fetch_test PRIVATE berth_fetch_core GTest::gtest GTest::gmock GTest::gtest_main)

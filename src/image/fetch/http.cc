@@ -28,6 +28,7 @@ struct Exchange {
   CURL* curl = nullptr;
   size_t header_bytes = 0;
   std::optional<Error> failure;
+  bool begun = false;   // `begin` was called
   bool enough = false;  // the body of an error answer was long enough
   Clock::time_point last_move = Clock::now();
   curl_off_t seen = 0;
@@ -66,6 +67,11 @@ Result<> TakeBody(Exchange& x, std::string_view bytes) {
     x.enough = body.size() == kMaxErrorBody;
     return Ok();
   }
+  if (!x.begun && x.request->begin) {
+    x.response.status = status;
+    TRY(x.request->begin(x.response));
+  }
+  x.begun = true;
   if (x.request->sink) return x.request->sink(bytes);
   if (bytes.size() > x.request->body_limit - body.size()) {
     return Error(Code::kResourceExhausted,
@@ -132,16 +138,30 @@ void SetTls(Options& options, const TlsSettings& tls) {
   options.Set(CURLOPT_SSLKEY_BLOB, &key);
 }
 
+// Only what the operator configured: nothing from the environment of this process.
+void SetProxy(Options& options, const HttpRequest& request) {
+  const ProxySettings* proxy = request.proxy;
+  const bool direct = proxy == nullptr || request.url.IsInternal();
+  options.Set(CURLOPT_PROXY,
+              direct ? "" : (request.url.https() ? proxy->https : proxy->http).c_str());
+  if (!direct) options.Set(CURLOPT_NOPROXY, proxy->none.c_str());
+}
+
 CURLcode Prepare(Exchange& x, curl_slist* headers, char* error_text) {
   const HttpRequest& request = *x.request;
   Options options(x.curl);
   options.Set(CURLOPT_URL, request.url.text().c_str());
   options.Set(CURLOPT_PROTOCOLS_STR, request.url.scheme().c_str());
   options.Set(CURLOPT_FOLLOWLOCATION, 0L);
-  options.Set(CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1});
+  // HTTP/2 where TLS lets it be agreed on.
+  options.Set(CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_2TLS});
   options.Set(CURLOPT_HTTP09_ALLOWED, 0L);
   options.Set(CURLOPT_HTTPHEADER, headers);
-  options.Set(CURLOPT_PROXY, "");  // nothing from the environment
+  SetProxy(options, request);
+  if (!request.form.empty()) {
+    options.Set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.form.size()));
+    options.Set(CURLOPT_POSTFIELDS, request.form.c_str());  // not copied
+  }
   options.Set(CURLOPT_NOSIGNAL, 1L);
   options.Set(CURLOPT_ERRORBUFFER, error_text);
   options.Set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_timeout.count()));
@@ -164,7 +184,7 @@ Error Failed(const Url& url, CURLcode code, std::string_view text) {
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_HTTP2:
-      return Error(Code::kInvalidArgument, StrCat(what, ": not an HTTP/1.1 answer"));
+      return Error(Code::kInvalidArgument, StrCat(what, ": not an HTTP answer"));
     case CURLE_OUT_OF_MEMORY:
       return Error(Code::kResourceExhausted, what);
     default:

@@ -15,6 +15,7 @@
 #include "base/guarded.h"
 #include "base/result.h"
 #include "image/fetch/url.h"
+#include "image/fetcher.h"
 
 namespace berth::image::fetch {
 
@@ -32,14 +33,21 @@ struct TlsSettings {
 // Takes body bytes as they come; an error ends the exchange and is returned from Get.
 using BodySink = std::function<Result<>(std::string_view)>;
 
+struct HttpResponse;
+
 struct HttpRequest {
   Url url;
   std::vector<std::string> headers;  // "Name: value"
   const TlsSettings* tls = nullptr;
   std::chrono::milliseconds connect_timeout{30'000};
   std::chrono::milliseconds stall_timeout{60'000};
-  size_t body_limit = 0;  // of a 200 answer that is kept; more is ResourceExhausted
-  BodySink sink;          // instead of keeping the body of a 200 answer
+  size_t body_limit = 0;  // of a 2xx answer that is kept; more is ResourceExhausted
+  BodySink sink;          // instead of keeping the body of a 2xx answer
+  // Sees status and headers of a 2xx answer before the first byte of its body; an error as from
+  // the sink.
+  std::function<Result<>(const HttpResponse&)> begin = {};
+  std::string form = {};  // "application/x-www-form-urlencoded" body: makes it a POST
+  const ProxySettings* proxy = nullptr;
 };
 
 struct HttpResponse {
@@ -58,7 +66,7 @@ class HttpClient {
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
-  // Any status is a success here. Unavailable ("RegistryUnavailable: ...") when no whole answer
+  // GET, or POST of a form. Any status is a success here. Unavailable ("RegistryUnavailable: ...") when no whole answer
   // came: name not found, refused, TLS, cut short, no byte for stall_timeout. InvalidArgument for
   // an answer that is not HTTP.
   Result<HttpResponse> Get(const HttpRequest& request);
@@ -73,5 +81,7 @@ class HttpClient {
 // The prefix by which the kubelet knows that the registry, not the image, is the trouble (cri-api
 // pkg/errors).
 inline constexpr std::string_view kUnavailablePrefix = "RegistryUnavailable: ";
+// The same for an image that its signature does not let in.
+inline constexpr std::string_view kSignaturePrefix = "SignatureValidationFailed: ";
 
 }  // namespace berth::image::fetch

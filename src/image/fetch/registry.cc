@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image/fetch/registry.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/strings.h"
 #include "oci/json.h"
@@ -49,7 +51,8 @@ Result<Endpoint> MakeEndpoint(const RegistryEndpoint& config, const ResolveReque
   const auto connect =
       config.dial_timeout.count() > 0 ? config.dial_timeout : request.connect_timeout;
   return Endpoint{
-      config, base, std::move(own), std::move(elsewhere), connect, request.stall_timeout};
+      config,       base, std::move(own), std::move(elsewhere), connect, request.stall_timeout,
+      request.proxy};
 }
 
 }  // namespace
@@ -76,7 +79,7 @@ Result<Url> CheckRedirect(const Url& server, const Url& from, std::string_view l
     return Error(Code::kFailedPrecondition,
                  StrCat(from.Shown(), ": redirect from https to http refused"));
   }
-  if (resolved->IsInternal() && !server.IsInternal()) {
+  if (!server.MayLeadTo(*resolved)) {
     return Error(Code::kFailedPrecondition,
                  StrCat(from.Shown(), ": redirect to a local address refused"));
   }
@@ -95,6 +98,8 @@ Result<std::unique_ptr<RegistryContent>> RegistryContent::Make(const ResolveRequ
     return wipe(Result<std::unique_ptr<RegistryContent>>(std::move(unpacked.error())));
   }
   std::unique_ptr<RegistryContent> content(new RegistryContent(std::move(reference)));
+  content->retry_delay_ = request.retry_delay;
+  content->stall_timeout_ = request.stall_timeout;
   for (const RegistryEndpoint& config : request.endpoints) {
     auto endpoint = MakeEndpoint(config, request, system_ca);
     if (!endpoint) {
@@ -132,7 +137,10 @@ Result<HttpResponse> RegistryContent::Ask(Server& server, const Want& want) {
                         .connect_timeout = endpoint.connect_timeout,
                         .stall_timeout = endpoint.stall_timeout,
                         .body_limit = want.body_limit,
-                        .sink = want.sink};
+                        .sink = want.sink,
+                        .begin = want.begin,
+                        .proxy = &endpoint.proxy};
+    if (!want.range.empty()) request.headers.push_back("Range: " + want.range);
     if (!want.accept.empty()) request.headers.push_back("Accept: " + want.accept);
     if (at_home) {
       for (const auto& [name, value] : endpoint.config.headers) {
@@ -146,16 +154,24 @@ Result<HttpResponse> RegistryContent::Ask(Server& server, const Want& want) {
       ++challenges;
       if (TRY(server.authorizer->Answer(authorization, response))) continue;
     }
+    NoteRetryAfter(response);
     if (!IsRedirect(response.status)) return response;
     url = TRY(CheckRedirect(endpoint.base, url, response.Header("location")));
     ++redirects;
   }
-  return Error(Code::kUnavailable, StrCat(kUnavailablePrefix, endpoint.base.Shown(), ": more than ",
-                                          kMaxRedirects, " redirects"));
+  return Error(Code::kFailedPrecondition,
+               StrCat(endpoint.base.Shown(), ": more than ", kMaxRedirects, " redirects"));
 }
 
-Result<> RegistryContent::AskInTurn(bool by_digest, const Visit& visit,
-                                    const std::function<bool()>& retry) {
+// RFC 9110 section 10.2.3; a date instead of seconds is not worth reading a clock for.
+void RegistryContent::NoteRetryAfter(const HttpResponse& response) {
+  if (response.status != 429 && response.status != 503) return;
+  const auto seconds =
+      ParseInt(response.Header("retry-after"), 0, kMaxRetryAfter.count(), "retry-after");
+  if (seconds) retry_after_ = *seconds;
+}
+
+Result<> RegistryContent::AskInTurn(bool by_digest, const Visit& visit) {
   std::optional<Error> failure;
   const size_t first = preferred_;
   for (size_t i = 0; i < servers_.size(); ++i) {
@@ -169,12 +185,34 @@ Result<> RegistryContent::AskInTurn(bool by_digest, const Visit& visit,
       preferred_ = at;
       return Ok();
     }
+    if (done.error().code() == Code::kAborted) return done;
     if (!failure || config.origin) failure = std::move(done.error());
-    if (!retry()) break;
   }
   if (failure) return std::move(*failure);
   return Error(Code::kFailedPrecondition,
                StrCat("registry ", reference_.domain(), ": no server is configured for this"));
+}
+
+Result<> RegistryContent::AskPatiently(bool by_digest, const Visit& visit,
+                                       const std::function<bool()>& moved) {
+  auto delay = retry_delay_;
+  int idle = 0;
+  for (int round = 0;; ++round) {
+    retry_after_ = 0;
+    const auto began = std::chrono::steady_clock::now();
+    auto done = AskInTurn(by_digest, visit);
+    if (done || done.error().code() != Code::kUnavailable) return done;
+    if (moved && moved()) {
+      idle = 0;
+      delay = retry_delay_;
+    }
+    // Silence was waited for long enough already.
+    const bool silent = std::chrono::steady_clock::now() - began >= stall_timeout_ && idle > 0;
+    if (++idle >= kMaxRounds || round >= kMaxResumptions || silent) return done;
+    std::this_thread::sleep_for(
+        std::max<std::chrono::milliseconds>(delay, std::chrono::seconds(retry_after_)));
+    delay *= 2;
+  }
 }
 
 Result<Document> RegistryContent::GetDocument(Server& server, const std::string& name) {
@@ -207,7 +245,7 @@ Result<Document> RegistryContent::GetRoot() {
     found = std::move(document);
     return Ok();
   };
-  TRY(AskInTurn(digest.has_value(), visit, [] { return true; }));
+  TRY(AskPatiently(digest.has_value(), visit));
   return std::move(*found);
 }
 
@@ -221,7 +259,7 @@ Result<Document> RegistryContent::GetManifest(const oci::Descriptor& descriptor)
     found = std::move(document);
     return Ok();
   };
-  TRY(AskInTurn(true, visit, [] { return true; }));
+  TRY(AskPatiently(true, visit));
   return std::move(*found);
 }
 
@@ -246,28 +284,8 @@ Result<std::string> RegistryContent::GetBlob(const oci::Descriptor& descriptor, 
     }
     return verifier.Finish();
   };
-  TRY(AskInTurn(true, visit, [] { return true; }));
+  TRY(AskPatiently(true, visit));
   return bytes;
-}
-
-Result<> RegistryContent::StreamBlob(const oci::Descriptor& descriptor, const BodySink& sink) {
-  uint64_t written = 0;
-  auto visit = [&](Server& server) -> Result<> {
-    Verifier verifier(descriptor);
-    const Want want{StrCat("blobs/", descriptor.digest.str()), "", 0,
-                    [&](std::string_view part) -> Result<> {
-                      TRY(verifier.Update(part));
-                      written += part.size();
-                      return sink(part);
-                    }};
-    const HttpResponse response = TRY(Ask(server, want), StrCat("blob ", descriptor.digest.str()));
-    if (response.status != 200) {
-      return StatusError(StrCat("blob ", descriptor.digest.str()), response);
-    }
-    return verifier.Finish();
-  };
-  // What the sink has seen cannot be taken back: only a server that sent nothing has a successor.
-  return AskInTurn(true, visit, [&] { return written == 0; });
 }
 
 }  // namespace berth::image::fetch

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -20,6 +21,11 @@ class RegistryContent final : public Content {
  public:
   static constexpr int kMaxRedirects = 10;
   static constexpr int kMaxChallenges = 2;  // per request: one for an old token, one for a new one
+  // Rounds through all servers in which nothing new arrived; each waits twice as long as the one
+  // before, or as long as Retry-After says, at most kMaxRetryAfter.
+  static constexpr int kMaxRounds = 4;
+  static constexpr std::chrono::seconds kMaxRetryAfter{30};
+  static constexpr int kMaxResumptions = 100;  // of one blob
 
   // `system_ca` is the system's bundle (PEM). Takes the credentials; each server gets them only if
   // they are its own.
@@ -30,6 +36,10 @@ class RegistryContent final : public Content {
   // What the reference names, from the first server that has it. Its digest was checked against the
   // reference and the server's own Docker-Content-Digest.
   Result<Document> GetRoot();
+
+  // One of the signatures beside the manifest is by this key; FailedPrecondition beginning with
+  // kSignaturePrefix otherwise. See signature.h.
+  Result<> CheckSignatures(const oci::Digest& manifest, const std::string& key_pem);
 
   Result<Document> GetManifest(const oci::Descriptor& descriptor) override;
   Result<std::string> GetBlob(const oci::Descriptor& descriptor, size_t limit) override;
@@ -45,23 +55,33 @@ class RegistryContent final : public Content {
     std::string accept;
     size_t body_limit = 0;
     BodySink sink;
+    std::string range = {};  // value of the Range header
+    std::function<Result<>(const HttpResponse&)> begin = {};
   };
+  class Download;
   using Visit = std::function<Result<>(Server&)>;
 
   RegistryContent(oci::Reference reference) : reference_(std::move(reference)) {}
   // Asks the servers in turn until one succeeds; the one that succeeded last is the first next
-  // time. The error is the registry's own when it was asked. `retry` says whether the next may be
-  // tried.
-  Result<> AskInTurn(bool by_digest, const Visit& visit, const std::function<bool()>& retry);
+  // time. The error is the registry's own when it was asked. Aborted ends the round: see Download.
+  Result<> AskInTurn(bool by_digest, const Visit& visit);
+  // Once more when no server could answer just now, after a while. `moved` (may be empty) says
+  // whether the round brought something; then the count starts anew.
+  Result<> AskPatiently(bool by_digest, const Visit& visit,
+                        const std::function<bool()>& moved = {});
   // One request to one server: its challenges answered, its redirects followed.
   Result<HttpResponse> Ask(Server& server, const Want& want);
+  void NoteRetryAfter(const HttpResponse& response);
   Result<Url> FirstUrl(const Server& server, const std::string& path) const;
   Result<Document> GetDocument(Server& server, const std::string& name);
 
   const oci::Reference reference_;
+  std::chrono::milliseconds retry_delay_{250};
+  std::chrono::milliseconds stall_timeout_{60'000};
   HttpClient http_;
   std::vector<std::unique_ptr<Server>> servers_;
   std::atomic<size_t> preferred_{0};
+  std::atomic<int64_t> retry_after_{0};  // seconds, what a server said last
 };
 
 // Where a redirect may lead: never from https to http, nor to a loopback or link-local address from

@@ -107,7 +107,7 @@ TEST_F(RegistryTest, StopsAfterTenRedirects) {
     ++count;
     return {302, {{"Location", "/again"}}, ""};
   });
-  ExpectError(Resolve("app:1").error(), Code::kUnavailable, "more than 10 redirects");
+  ExpectError(Resolve("app:1").error(), Code::kFailedPrecondition, "more than 10 redirects");
   EXPECT_EQ(count, 11);
 }
 

@@ -32,6 +32,7 @@ class RegistryTest : public testing::Test {
     request.platform = {"linux", "amd64", "", ""};
     request.connect_timeout = std::chrono::seconds(2);
     request.stall_timeout = stall_;
+    request.retry_delay = std::chrono::milliseconds(1);
     content_ = TRY(RegistryContent::Make(request, std::move(credentials), ""));
     Document root = TRY(content_->GetRoot());
     root_ = root.digest;

@@ -53,10 +53,12 @@ Result<std::string> ReceiveRequired(int socket, size_t limit) {
 }  // namespace
 
 std::string PrefixFirst(std::string_view message) {
-  const size_t at = message.find(kUnavailablePrefix);
-  if (at == std::string_view::npos || at == 0) return std::string(message);
-  return StrCat(kUnavailablePrefix, message.substr(0, at),
-                message.substr(at + kUnavailablePrefix.size()));
+  for (const std::string_view prefix : {kUnavailablePrefix, kSignaturePrefix}) {
+    const size_t at = message.find(prefix);
+    if (at == std::string_view::npos || at == 0) continue;
+    return StrCat(prefix, message.substr(0, at), message.substr(at + prefix.size()));
+  }
+  return std::string(message);
 }
 
 Result<> Server::Run() {
@@ -124,6 +126,8 @@ Result<std::vector<RemoteImage>> Server::OpenRegistry(const ResolveRequest& requ
   auto content = TRY(RegistryContent::Make(request, std::move(credentials), system_ca_));
   Document root = TRY(content->GetRoot());
   const oci::Digest digest = root.digest;
+  if (!request.signature_key_pem.empty())
+    TRY(content->CheckSignatures(digest, request.signature_key_pem));
   std::vector<ResolvedImage> resolved;
   resolved.push_back(TRY(ResolveImage(*content, std::move(root), request.platform)));
   std::vector<RemoteImage> images{ToRemoteImage(resolved[0])};

@@ -46,8 +46,23 @@ bool ParseIpv6(const std::string& host, in6_addr& address) {
   return inet_pton(AF_INET6, inner.substr(0, inner.find('%')).c_str(), &address) == 1;
 }
 
+// "1.2.3.4", also as an IPv6 address that holds one.
+bool ParseIpv4(const std::string& host, uint32_t& address) {
+  in_addr four{};
+  if (inet_pton(AF_INET, host.c_str(), &four) == 1) {
+    address = ntohl(four.s_addr);
+    return true;
+  }
+  in6_addr six{};
+  if (!ParseIpv6(host, six) || !IN6_IS_ADDR_V4MAPPED(&six)) return false;
+  std::memcpy(&address, &six.s6_addr[12], sizeof address);
+  address = ntohl(address);
+  return true;
+}
+
+bool IsLoopback4(uint32_t address) { return address >> 24 == 127 || address >> 24 == 0; }
 bool IsInternal4(uint32_t address) {
-  return address >> 24 == 127 || address >> 24 == 0 || address >> 16 == (169U << 8 | 254U);
+  return IsLoopback4(address) || address >> 16 == (169U << 8 | 254U);
 }
 
 }  // namespace
@@ -101,17 +116,23 @@ bool Url::IsAddress() const {
 }
 
 bool Url::IsInternal() const {
-  if (host_ == "localhost" || host_.ends_with(".localhost")) return true;
-  in_addr four{};
-  if (inet_pton(AF_INET, host_.c_str(), &four) == 1) return IsInternal4(ntohl(four.s_addr));
   in6_addr six{};
-  if (!ParseIpv6(host_, six)) return false;
-  if (IN6_IS_ADDR_V4MAPPED(&six)) {
-    uint32_t mapped = 0;
-    std::memcpy(&mapped, &six.s6_addr[12], sizeof mapped);
-    return IsInternal4(ntohl(mapped));
-  }
-  return IN6_IS_ADDR_LOOPBACK(&six) || IN6_IS_ADDR_LINKLOCAL(&six) || IN6_IS_ADDR_UNSPECIFIED(&six);
+  uint32_t four = 0;
+  if (IsLoopback()) return true;
+  if (ParseIpv4(host_, four)) return IsInternal4(four);
+  return ParseIpv6(host_, six) && IN6_IS_ADDR_LINKLOCAL(&six);
+}
+
+bool Url::IsLoopback() const {
+  if (host_ == "localhost" || host_.ends_with(".localhost")) return true;
+  uint32_t four = 0;
+  if (ParseIpv4(host_, four)) return IsLoopback4(four);
+  in6_addr six{};
+  return ParseIpv6(host_, six) && (IN6_IS_ADDR_LOOPBACK(&six) || IN6_IS_ADDR_UNSPECIFIED(&six));
+}
+
+bool Url::MayLeadTo(const Url& target) const {
+  return !target.IsInternal() || target.host_ == host_ || (IsLoopback() && target.IsLoopback());
 }
 
 std::string PercentEncode(std::string_view text) {

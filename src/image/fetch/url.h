@@ -36,6 +36,10 @@ class Url {
   // Loopback, link-local (metadata services) and unspecified addresses, and localhost: only these,
   // no look-up.
   bool IsInternal() const;
+  bool IsLoopback() const;  // and unspecified: both are this machine
+  // A server may send us to the outside, to itself, and within this machine if it is there; not to an
+  // address inside the machine or on the link (metadata services) from elsewhere.
+  bool MayLeadTo(const Url& target) const;
 
  private:
   Url() = default;

@@ -36,11 +36,18 @@ bool ReadRequest(int fd, FakeRequest& request) {
   const auto lines = Split(text, '\n');
   const auto words = Split(lines[0], ' ');
   if (words.size() != 3) return false;
+  request.method = words[0];
   request.target = words[1];
   for (size_t i = 1; i < lines.size(); ++i) {
     const size_t colon = lines[i].find(':');
     if (colon == std::string_view::npos) continue;
     request.headers[ToLower(lines[i].substr(0, colon))] = TrimSpace(lines[i].substr(colon + 1));
+  }
+  const auto length = request.headers.find("content-length");
+  const size_t wanted = length == request.headers.end() ? 0 : std::stoul(length->second);
+  while (request.body.size() < std::min<size_t>(wanted, 65536)) {
+    if (::recv(fd, &c, 1, 0) != 1) return false;
+    request.body += c;
   }
   return true;
 }

@@ -17,8 +17,10 @@
 namespace berth::image {
 
 struct FakeRequest {
+  std::string method;                          // "GET"
   std::string target;                          // "/v2/app/manifests/1?ns=x"
   std::map<std::string, std::string> headers;  // names in lower case
+  std::string body;
 };
 
 struct FakeAnswer {
