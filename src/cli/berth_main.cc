@@ -20,6 +20,7 @@ struct Arguments {
   std::vector<std::string> command;
   std::vector<std::string> pods;
   bool all = false;
+  bool heal = false;
   berth::cli::RunOptions run;
   // The verb that was chosen; its value is the exit code.
   std::function<Result<int>(Client&)> action;
@@ -52,6 +53,14 @@ void AddImageVerbs(CLI::App& app, Arguments& a) {
   import->add_option("--name", a.name, "name it so, whatever the archive says");
   import->callback(
       Choose(a, [&a](Client&) { return berth::cli::ImportImage(a.state, a.path, a.name); }));
+  auto* pulls = image->add_subcommand("pulls", "pulls that are going on, and how far they are");
+  pulls->callback(Choose(a, [&a](Client&) { return berth::cli::ListPulls(a.state); }));
+  auto* verify = image->add_subcommand("verify", "compare layers on disk with what was unpacked");
+  verify->add_option("reference", a.reference, "one image; without: all of them");
+  verify->add_flag("--heal", a.heal, "fetch bad layers again, and nothing else");
+  verify->callback([&a] {
+    a.action = [&a](Client&) { return berth::cli::VerifyImages(a.state, a.reference, a.heal); };
+  });
 }
 
 void AddPodVerbs(CLI::App& app, Arguments& a) {

@@ -26,6 +26,10 @@ Result<> RemoveImage(Client& client, const std::string& reference);
 // Through the admin socket of the state directory.
 Result<> ImportImage(const std::string& state_dir, const std::string& path,
                      const std::string& name);
+// Pulls that are going on, one line each; through the admin socket as well.
+Result<> ListPulls(const std::string& state_dir);
+// Layers of one image or (empty) of all, one line each; the exit code is 1 when one of them is bad.
+Result<int> VerifyImages(const std::string& state_dir, const std::string& reference, bool heal);
 // A pod with one container: prints the pod's id, its address and the container's id.
 Result<> RunPod(Client& client, const RunOptions& options);
 Result<> ListPods(Client& client);

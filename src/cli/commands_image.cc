@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdio>
+#include <span>
 
 #include "api/admin/protocol.h"
 #include "base/strings.h"
@@ -40,23 +41,56 @@ Result<> RemoveImage(Client& client, const std::string& reference) {
   return Ok();
 }
 
+// One request to the admin socket; `fds` go with it.
+Result<std::vector<std::string>> AskAdmin(const std::string& state_dir,
+                                          const api::admin::Request& request,
+                                          std::span<const int> fds) {
+  os::DirFd state = TRY(os::DirFd::OpenTrusted(state_dir), "state directory");
+  os::Fd socket = TRY(os::ConnectUnix(state, api::admin::kSocketName, os::SocketType::kSeqPacket),
+                      "connect to berthd");
+  TRY(os::SendMessage(socket.get(), api::admin::Encode(request), fds));
+  os::Message message = TRY(os::ReceiveMessage(socket.get(), api::admin::kMessageLimit, 0));
+  if (message.end) return Error(Code::kUnavailable, "berthd closed the connection");
+  api::admin::Answer answer = TRY(api::admin::DecodeAnswer(message.bytes));
+  if (answer.code != Code::kOk) return Error(answer.code, answer.message);
+  return std::move(answer.lines);
+}
+
 Result<> ImportImage(const std::string& state_dir, const std::string& path,
                      const std::string& name) {
   // The operator's own file, opened with the operator's rights; the daemon sees only the
   // descriptor.
   os::Fd source(::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!source) return ErrnoError(path);
-  os::DirFd state = TRY(os::DirFd::OpenTrusted(state_dir), "state directory");
-  os::Fd socket = TRY(os::ConnectUnix(state, api::admin::kSocketName, os::SocketType::kSeqPacket),
-                      "connect to berthd");
-  std::array<int, 1> fds = {source.get()};
-  TRY(os::SendMessage(socket.get(), api::admin::Encode(api::admin::Request{.name = name}), fds));
-  os::Message message = TRY(os::ReceiveMessage(socket.get(), api::admin::kMessageLimit, 0));
-  if (message.end) return Error(Code::kUnavailable, "berthd closed the connection");
-  api::admin::Answer answer = TRY(api::admin::DecodeAnswer(message.bytes));
-  if (answer.code != Code::kOk) return Error(answer.code, answer.message);
-  for (const std::string& id : answer.lines) std::printf("%s\n", id.c_str());
+  const std::array<int, 1> fds = {source.get()};
+  api::admin::Request request;
+  request.name = name;
+  for (const std::string& id : TRY(AskAdmin(state_dir, request, fds)))
+    std::printf("%s\n", id.c_str());
   return Ok();
+}
+
+Result<> ListPulls(const std::string& state_dir) {
+  api::admin::Request request;
+  request.verb = api::admin::Verb::kListPulls;
+  for (const std::string& line : TRY(AskAdmin(state_dir, request, {})))
+    std::printf("%s\n", line.c_str());
+  return Ok();
+}
+
+Result<int> VerifyImages(const std::string& state_dir, const std::string& reference, bool heal) {
+  api::admin::Request request;
+  request.verb = api::admin::Verb::kVerifyImages;
+  request.name = reference;
+  request.heal = heal;
+  int code = 0;
+  for (const std::string& line : TRY(AskAdmin(state_dir, request, {}))) {
+    std::printf("%s\n", line.c_str());
+    // "sha256:<hex> <state>"
+    const std::string_view state = std::string_view(line).substr(line.find(' ') + 1);
+    if (state != "good" && state != "healed" && !state.starts_with("unknown")) code = 1;
+  }
+  return code;
 }
 
 }  // namespace berth::cli

@@ -54,6 +54,13 @@ struct Config {
   int64_t stream_idle_timeout_s = 4 * 3600;
 
   std::vector<std::string> certs_dirs = {"/etc/berth/certs.d", "/etc/containerd/certs.d"};
+  std::vector<std::string> docker_configs;
+  std::string http_proxy;
+  std::string https_proxy;
+  std::string no_proxy;
+  std::string signature_policy;
+  std::vector<std::string> pinned_images;
+  int64_t max_store_bytes = 0;
   int64_t fetch_uid = 65534;
   int64_t parallel_layers = 3;
   int64_t progress_timeout_s = 300;

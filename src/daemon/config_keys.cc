@@ -87,6 +87,30 @@ const auto& Table() {
       ConfigKey{"image.certs_dirs", LIST(certs_dirs),
                 "Directories with <registry host>/hosts.toml, containerd's format; the first that "
                 "knows the host counts, read anew for each pull."},
+      ConfigKey{
+          "image.docker_configs", LIST(docker_configs),
+          "Docker's config.json files with credentials for pulls that bring none, with the "
+          "credential helpers that they name; the first that knows the registry counts. Every "
+          "pod of the node can then pull with them."},
+      ConfigKey{"image.http_proxy", TEXT(http_proxy),
+                "Proxy for registries on http; empty: HTTP_PROXY of berthd's environment. Loopback "
+                "is never asked through a proxy."},
+      ConfigKey{"image.https_proxy", TEXT(https_proxy),
+                "Proxy for registries on https; empty: HTTPS_PROXY of berthd's environment."},
+      ConfigKey{
+          "image.no_proxy", TEXT(no_proxy),
+          "Names, \".domain\" suffixes and networks that are reached without proxy, with commas "
+          "between them; empty: NO_PROXY of berthd's environment."},
+      ConfigKey{
+          "image.signature_policy", TEXT(signature_policy),
+          "File that says which repositories' images are accepted, rejected, or must be signed by "
+          "a key; read anew for each pull and each new container. Empty: all are accepted."},
+      ConfigKey{"image.pinned", LIST(pinned_images),
+                "Images that the kubelet's garbage collection must leave alone: names, digests or "
+                "ids, or patterns with * and ? over the full name (\"registry.k8s.io/*\")."},
+      ConfigKey{"image.max_store_bytes", NUMBER(max_store_bytes, 0, INT64_MAX),
+                "Unpacked bytes that all layers together may have; a pull that would exceed them "
+                "fails. 0: no limit."},
       ConfigKey{"image.fetch_uid", NUMBER(fetch_uid, 1, 4294967294),
                 "User id of berth-fetch, which talks to registries."},
       ConfigKey{"image.parallel_layers", NUMBER(parallel_layers, 1, 64),

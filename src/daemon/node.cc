@@ -5,6 +5,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "base/log.h"
 #include "base/strings.h"
 #include "daemon/handlers.h"
@@ -21,6 +23,14 @@ namespace berth::daemon {
 namespace {
 
 constexpr std::chrono::seconds kStreamPatience{5};
+
+// The usual variables, in both spellings.
+std::string OrEnvironment(const std::string& configured, const char* upper, const char* lower) {
+  if (!configured.empty()) return configured;
+  for (const char* name : {upper, lower})
+    if (const char* value = std::getenv(name)) return value;
+  return "";
+}
 
 Result<std::string> SocketPath(const std::string& listen) {
   constexpr std::string_view kScheme = "unix://";
@@ -86,7 +96,14 @@ Result<> Node::OpenParts(const std::string& libexec) {
   fetch.gid = static_cast<gid_t>(config_.fetch_uid);
   fetch.certs_d = config_.certs_dirs;
   fetch.stall_timeout = std::chrono::seconds(config_.progress_timeout_s);
+  fetch.docker_configs = config_.docker_configs;
+  fetch.proxy = {.http = OrEnvironment(config_.http_proxy, "HTTP_PROXY", "http_proxy"),
+                 .https = OrEnvironment(config_.https_proxy, "HTTPS_PROXY", "https_proxy"),
+                 .none = OrEnvironment(config_.no_proxy, "NO_PROXY", "no_proxy")};
   image::ImageStoreOptions store;
+  store.pinned = config_.pinned_images;
+  store.signature_policy = config_.signature_policy;
+  store.max_bytes = static_cast<uint64_t>(config_.max_store_bytes);
   store.root = config_.root;
   store.parallel_layers = static_cast<size_t>(config_.parallel_layers);
   store.budget = {static_cast<uint64_t>(config_.max_layer_bytes),
@@ -159,7 +176,7 @@ Result<> Node::StartStreams(const std::string& libexec) {
 void Node::Reload() { streams_->ReloadTls(); }
 
 Result<> Node::Serve() {
-  admin_ = TRY(api::admin::Server::Start(*images_, state_));
+  admin_ = TRY(api::admin::Server::Start(*images_, *images_, state_));
   std::string path = TRY(SocketPath(config_.listen));
   TRY(MakeSocketDirectory(path));
   api::Services services{*engine_,  *images_, *runtime_,       *network_,

@@ -13,7 +13,7 @@
 #include "base/result.h"
 #include "daemon/config.h"
 #include "image/fetcher.h"
-#include "image/images.h"
+#include "image/image_store.h"
 #include "image/unpacker.h"
 #include "os/dir_fd.h"
 #include "pod/engine.h"
@@ -57,7 +57,7 @@ class Node {
   std::unique_ptr<runtime::Host> host_;
   std::unique_ptr<image::Fetcher> fetcher_;
   std::unique_ptr<image::Unpacker> unpacker_;
-  std::unique_ptr<image::Images> images_;
+  std::unique_ptr<image::ImageStore> images_;
   std::unique_ptr<runtime::Network> network_;
   std::unique_ptr<runtime::Runtime> runtime_;
   std::unique_ptr<pod::Records> records_;

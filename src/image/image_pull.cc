@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ImageStore's pulls: joining them, layers in parallel, committing an image.
+// What one pull does: layers in parallel, then the image's record.
 #include <fcntl.h>
 
 #include <algorithm>
@@ -10,27 +10,12 @@
 
 #include "base/log.h"
 #include "base/strings.h"
-#include "base/wire.h"
+#include "image/early_flush.h"
 #include "image/image_store.h"
-#include "oci/reference.h"
 
 namespace berth::image {
 
 namespace {
-
-// A pull may be joined only by one that would have made the very same requests.
-std::string JobKey(const oci::Reference& reference, const Credentials& c) {
-  wire::Writer key;
-  for (const std::string& text : {reference.str(), c.username, c.password, c.auth, c.server_address,
-                                  c.identity_token, c.registry_token})
-    key.Text(text);
-  return key.Take();
-}
-
-Result<std::string> Copy(const Result<std::string>& result) {
-  if (!result) return result.error().Clone();
-  return *result;
-}
 
 Error Cancelled() { return Error(Code::kCancelled, "the pull was cancelled"); }
 
@@ -38,15 +23,6 @@ Error Cancelled() { return Error(Code::kCancelled, "the pull was cancelled"); }
 bool IsConsequence(Code code) { return code == Code::kCancelled || code == Code::kAborted; }
 
 }  // namespace
-
-struct ImageStore::Job {
-  std::stop_source stop;
-  std::mutex mutex;
-  std::condition_variable changed;
-  int waiting = 0;
-  std::optional<Result<std::string>> result;
-  std::thread thread;  // joined by ReapJobs
-};
 
 class ImageStore::Lease {
  public:
@@ -70,122 +46,27 @@ class ImageStore::Lease {
   std::vector<std::string> ids_;
 };
 
-ImageStore::~ImageStore() {
-  std::list<std::shared_ptr<Job>> all;
-  {
-    auto jobs = jobs_.Lock();
-    all.swap(jobs->all);
-  }
-  for (const std::shared_ptr<Job>& job : all) job->stop.request_stop();
-  for (const std::shared_ptr<Job>& job : all) job->thread.join();
-}
-
-void ImageStore::ReapJobs() {
-  std::list<std::shared_ptr<Job>> over;
-  {
-    auto jobs = jobs_.Lock();
-    for (auto at = jobs->all.begin(); at != jobs->all.end();) {
-      auto next = std::next(at);
-      const std::lock_guard lock((*at)->mutex);
-      if ((*at)->result) over.splice(over.end(), jobs->all, at);
-      at = next;
-    }
-  }
-  for (const std::shared_ptr<Job>& job : over) job->thread.join();
-}
-
-Result<std::shared_ptr<ImageStore::Job>> ImageStore::JoinOrStart(const oci::Reference& reference,
-                                                                 const PullRequest& request) {
-  const std::string key = JobKey(reference, request.credentials);
-  auto jobs = jobs_.Lock();
-  const auto at = jobs->joinable.find(key);
-  if (at != jobs->joinable.end()) {
-    const std::lock_guard lock(at->second->mutex);
-    ++at->second->waiting;
-    return at->second;
-  }
-  auto job = std::make_shared<Job>();
-  job->waiting = 1;
-  RegistrySource source{reference, request.credentials};
-  try {
-    job->thread =
-        std::thread([this, job, key, source]() mutable { RunJob(job, key, std::move(source)); });
-  } catch (const std::exception& e) {
-    return Error(Code::kResourceExhausted, StrCat("start thread: ", e.what()));
-  }
-  jobs->joinable[key] = job;
-  jobs->all.push_back(job);
-  return job;
-}
-
-void ImageStore::RunJob(const std::shared_ptr<Job>& job, const std::string& key,
-                        RegistrySource source) {
-  const std::string name = source.reference.str();
-  Result<std::vector<std::string>> ids = FetchAll(std::move(source), job->stop.get_token());
-  Result<std::string> result = [&]() -> Result<std::string> {
-    if (!ids) return std::move(ids.error()).Wrap(StrCat("pull ", name));
-    if (ids->empty()) return Error(Code::kInternal, StrCat("pull ", name, ": nothing came"));
-    return ids->front();
-  }();
-  {
-    auto jobs = jobs_.Lock();
-    const auto at = jobs->joinable.find(key);
-    if (at != jobs->joinable.end() && at->second == job) jobs->joinable.erase(at);
-  }
-  const std::lock_guard lock(job->mutex);
-  job->result = std::move(result);
-  job->changed.notify_all();
-}
-
-Result<std::string> ImageStore::Pull(const PullRequest& request) {
-  ReapJobs();
-  if (oci::LooksLikeImageId(request.reference))
-    return Error(Code::kInvalidArgument,
-                 StrCat("pull ", Quote(request.reference), ": an image id names no registry"));
-  const oci::Reference reference = TRY(oci::Reference::Parse(request.reference), "pull");
-  if (request.cancel.stop_requested()) return Cancelled();
-  const std::shared_ptr<Job> job = TRY(JoinOrStart(reference, request), "pull");
-  const std::stop_callback wake(request.cancel, [&job] {
-    const std::lock_guard lock(job->mutex);
-    job->changed.notify_all();
-  });
-  bool last = false;
-  {
-    std::unique_lock lock(job->mutex);
-    job->changed.wait(lock, [&] { return job->result || request.cancel.stop_requested(); });
-    last = --job->waiting == 0;
-    if (job->result) return Copy(*job->result);
-  }
-  if (last) {
-    auto jobs = jobs_.Lock();
-    const std::lock_guard lock(job->mutex);
-    // Somebody may have joined in between.
-    if (job->waiting == 0) {
-      std::erase_if(jobs->joinable, [&](const auto& entry) { return entry.second == job; });
-      job->stop.request_stop();
-    }
-  }
-  return Cancelled();
-}
-
 Result<std::vector<std::string>> ImageStore::Import(os::Fd source, const std::string& name) {
-  return FetchAll(LocalSource{std::move(source), name}, {});
+  PullProgress progress;
+  return FetchAll(LocalSource{std::move(source), name}, {}, progress);
 }
 
-Result<std::vector<std::string>> ImageStore::FetchAll(RemoteSource source, std::stop_token stop) {
+Result<std::vector<std::string>> ImageStore::FetchAll(RemoteSource source, std::stop_token stop,
+                                                      PullProgress& progress) {
   const std::unique_ptr<FetchSession> session = TRY(fetcher_.Open(std::move(source)));
+  const PullProgress::Following following(progress, *session);
   const std::stop_callback cancel(stop, [&session] { session->Cancel(); });
   const std::vector<RemoteImage> images = TRY(session->Resolve());
   std::vector<std::string> ids;
   for (size_t i = 0; i < images.size(); ++i) {
-    TRY(AddImage(*session, i, images[i], stop));
+    TRY(AddImage(*session, i, images[i], stop, progress));
     ids.push_back(images[i].config_digest.ToString());
   }
   return ids;
 }
 
 Result<> ImageStore::AddImage(FetchSession& session, size_t index, const RemoteImage& remote,
-                              std::stop_token stop) {
+                              std::stop_token stop, PullProgress& progress) {
   ImageRecord record;
   record.id = remote.config_digest.ToString();
   record.config_json = remote.config_json;
@@ -194,7 +75,8 @@ Result<> ImageStore::AddImage(FetchSession& session, size_t index, const RemoteI
   for (const RemoteLayer& layer : remote.layers) record.layers.emplace_back(layer.diff_id.hex());
   // From here on no removal takes a layer that is found to be there.
   const Lease lease(state_, remote);
-  const std::vector<LayerFlights::Staged> staged = TRY(FetchLayers(session, index, remote, stop));
+  const std::vector<LayerFlights::Staged> staged =
+      TRY(FetchLayers(session, index, remote, stop, progress));
   if (stop.stop_requested()) return Cancelled();
   return Commit(remote, record, staged);
 }
@@ -210,6 +92,12 @@ Result<> ImageStore::Commit(const RemoteImage& remote, const ImageRecord& record
     news.push_back(layer);
     layers.push_back({layer->result.diff_id, layer->result});
   }
+  const uint64_t room = TRY(Room());
+  uint64_t bytes = 0;
+  for (const LayerRecord& layer : layers) bytes += layer.result.bytes;
+  if (bytes > room)
+    return Error(Code::kResourceExhausted, StrCat("its new layers have ", bytes,
+                                                  " bytes, the image store has room for ", room));
   TRY(layers_.Publish(news));
   auto state = state_.Lock();
   Result<> done = state->records.Commit(record, layers, remote.tags, remote.digests);
@@ -224,13 +112,17 @@ Result<> ImageStore::Commit(const RemoteImage& remote, const ImageRecord& record
 Result<std::vector<LayerFlights::Staged>> ImageStore::FetchLayers(FetchSession& session,
                                                                   size_t index,
                                                                   const RemoteImage& remote,
-                                                                  std::stop_token stop) {
+                                                                  std::stop_token stop,
+                                                                  PullProgress& progress) {
   // The same layer can stand in an image twice.
   std::vector<size_t> wanted;
   std::set<std::string_view> seen;
   for (size_t i = 0; i < remote.layers.size(); ++i)
     if (seen.insert(remote.layers[i].diff_id.hex()).second) wanted.push_back(i);
 
+  progress.layers += wanted.size();
+  const EarlyFlush flush(layers_.containers().get(), flushing_,
+                         [&session] { return session.progress().received; });
   std::mutex mutex;
   std::vector<LayerFlights::Staged> staged;
   std::optional<Error> failure;
@@ -246,6 +138,7 @@ Result<std::vector<LayerFlights::Staged>> ImageStore::FetchLayers(FetchSession& 
           id, all.get_token(), [&] { return state_.Lock()->records.HasLayer(id); },
           [&] { return FetchLayer(session, index, wanted[i], layer); });
       if (got) {
+        ++progress.layers_done;
         const std::lock_guard lock(mutex);
         if (*got) staged.push_back(std::move(*got));
         continue;
@@ -276,13 +169,15 @@ Result<std::vector<LayerFlights::Staged>> ImageStore::FetchLayers(FetchSession& 
 Result<LayerFlights::Staged> ImageStore::FetchLayer(FetchSession& session, size_t index,
                                                     size_t layer, const RemoteLayer& remote) {
   const std::string what = StrCat("layer ", remote.digest.str());
+  LayerBudget budget = options_.budget;
+  budget.bytes = std::min(budget.bytes, TRY(Room(), what));
   LayerFlights::Staged staged = TRY(layers_.Stage(), what);
   os::Pipe pipe = TRY(os::MakePipe());
   // Larger than the default: fewer switches between the two processes. Refused for some users; then
   // it stays as it is.
   (void)::fcntl(pipe.write.get(), F_SETPIPE_SZ, 1 << 20);
   std::unique_ptr<RunningUnpack> unpack =
-      TRY(unpacker_.Start(staged->fs(), std::move(pipe.read), options_.budget), what);
+      TRY(unpacker_.Start(staged->fs(), std::move(pipe.read), budget), what);
   Result<> fetched = session.FetchLayer(index, layer, std::move(pipe.write));
   // Aborted: the unpacker stopped reading, and knows why.
   if (!fetched && fetched.error().code() != Code::kAborted)

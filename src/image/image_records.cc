@@ -30,6 +30,17 @@ CREATE TABLE rootfs_layers(container_id TEXT NOT NULL REFERENCES rootfs(containe
 CREATE INDEX rootfs_layers_by_layer ON rootfs_layers(diff_id);
 )";
 
+// Layers from before have 0: not known.
+constexpr db::Migration kSchema2 = R"(
+ALTER TABLE layers ADD COLUMN tree_sum INTEGER NOT NULL DEFAULT 0;
+)";
+
+constexpr db::Migration kSchema3 = R"(
+CREATE TABLE signatures(image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,
+                        repository TEXT NOT NULL, fingerprint TEXT NOT NULL,
+                        PRIMARY KEY(image_id, repository)) WITHOUT ROWID;
+)";
+
 constexpr int64_t kOpaqueRoot = 1, kDescribedRoot = 2;
 
 std::string EncodeProcess(const ImageProcess& p) {
@@ -89,7 +100,8 @@ Error Corrupt(std::string_view what, Error error) {
 }  // namespace
 
 Result<ImageRecords> ImageRecords::Open(const std::string& path) {
-  return ImageRecords(TRY(db::Database::Open(path, {kSchema1}, db::Durability::kFull)));
+  return ImageRecords(
+      TRY(db::Database::Open(path, {kSchema1, kSchema2, kSchema3}, db::Durability::kFull)));
 }
 
 Result<std::vector<std::string>> ImageRecords::Texts(std::string_view sql,
@@ -108,8 +120,8 @@ Result<> ImageRecords::Delete(std::string_view sql, const std::string& parameter
 
 Result<> ImageRecords::InsertLayer(const LayerRecord& layer) {
   db::Statement insert =
-      TRY(db_.Prepare("INSERT OR REPLACE INTO layers(diff_id, bytes, inodes, flags, implied) "
-                      "VALUES(?, ?, ?, ?, ?)"));
+      TRY(db_.Prepare("INSERT OR REPLACE INTO layers(diff_id, bytes, inodes, flags, implied, "
+                      "tree_sum) VALUES(?, ?, ?, ?, ?, ?)"));
   wire::Writer implied;
   implied.Texts(layer.result.implied_dirs);
   return insert.Bind(layer.diff_id)
@@ -118,6 +130,7 @@ Result<> ImageRecords::InsertLayer(const LayerRecord& layer) {
       .Bind((layer.result.opaque_root ? kOpaqueRoot : 0) |
             (layer.result.described_root ? kDescribedRoot : 0))
       .BindBlob(implied.bytes())
+      .Bind(static_cast<int64_t>(layer.result.tree_sum))
       .Run();
 }
 
@@ -219,8 +232,8 @@ Result<bool> ImageRecords::HasLayer(const std::string& diff_id) {
 }
 
 Result<std::optional<LayerRecord>> ImageRecords::Layer(const std::string& diff_id) {
-  db::Statement row =
-      TRY(db_.Prepare("SELECT bytes, inodes, flags, implied FROM layers WHERE diff_id=?"));
+  db::Statement row = TRY(
+      db_.Prepare("SELECT bytes, inodes, flags, implied, tree_sum FROM layers WHERE diff_id=?"));
   if (!TRY(row.Bind(diff_id).Step())) return std::optional<LayerRecord>();
   LayerRecord layer;
   layer.diff_id = layer.result.diff_id = diff_id;
@@ -233,6 +246,7 @@ Result<std::optional<LayerRecord>> ImageRecords::Layer(const std::string& diff_i
   auto dirs = wire::Reader(implied).Texts(kMaxImpliedDirs);
   if (!dirs) return Corrupt(StrCat("layer ", diff_id), std::move(dirs.error()));
   layer.result.implied_dirs = std::move(*dirs);
+  layer.result.tree_sum = static_cast<uint64_t>(TRY(row.Int(4)));
   return std::optional<LayerRecord>(std::move(layer));
 }
 
@@ -319,6 +333,28 @@ Result<> ImageRecords::RemoveRootfs(const std::string& container_id) {
 
 Result<std::vector<std::string>> ImageRecords::Rootfs() {
   return Texts("SELECT container_id FROM rootfs", "");
+}
+
+Result<std::vector<std::string>> ImageRecords::ImagesWith(const std::string& diff_id) {
+  return Texts("SELECT DISTINCT image_id FROM image_layers WHERE diff_id=?", diff_id);
+}
+
+Result<bool> ImageRecords::LayerIsMounted(const std::string& diff_id) {
+  return !TRY(Texts("SELECT container_id FROM rootfs_layers WHERE diff_id=?", diff_id)).empty();
+}
+
+Result<> ImageRecords::PutSignature(const std::string& image_id, const std::string& repository,
+                                    const std::string& fingerprint) {
+  db::Statement put = TRY(db_.Prepare(
+      "INSERT OR REPLACE INTO signatures(image_id, repository, fingerprint) VALUES(?, ?, ?)"));
+  return put.Bind(image_id).Bind(repository).Bind(fingerprint).Run();
+}
+
+Result<bool> ImageRecords::HasSignature(const std::string& image_id, const std::string& repository,
+                                        const std::string& fingerprint) {
+  db::Statement row = TRY(
+      db_.Prepare("SELECT 1 FROM signatures WHERE image_id=? AND repository=? AND fingerprint=?"));
+  return row.Bind(image_id).Bind(repository).Bind(fingerprint).Step();
 }
 
 }  // namespace berth::image

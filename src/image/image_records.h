@@ -19,8 +19,9 @@ namespace berth::image {
 
 //   images(id, config, process, labels, created)          id "sha256:<hex>"; process, labels in wire form
 //   names(name, image_id, is_digest)                      "docker.io/library/x:1", "...x@sha256:..."
-//   layers(diff_id, bytes, inodes, flags, implied)        diff_id in hex: the directory layers/<diff_id>
+//   layers(diff_id, bytes, inodes, flags, implied, tree_sum)   diff_id in hex: the directory layers/<diff_id>
 //   image_layers(image_id, position, diff_id)             base first
+//   signatures(image_id, repository, fingerprint)         by which key it was signed, as it was pulled
 //   rootfs(container_id, image_id)                        which container uses which image ...
 //   rootfs_layers(container_id, position, diff_id)        ... and which layers
 struct LayerRecord {
@@ -59,6 +60,14 @@ class ImageRecords {
   Result<bool> HasLayer(const std::string& diff_id);
   Result<std::optional<LayerRecord>> Layer(const std::string& diff_id);
   Result<std::vector<std::string>> Layers();
+  Result<std::vector<std::string>> ImagesWith(const std::string& diff_id);
+  // Some container's root file system has the layer.
+  Result<bool> LayerIsMounted(const std::string& diff_id);
+  // By which key (its fingerprint) the image was signed when it was pulled from the repository.
+  Result<> PutSignature(const std::string& image_id, const std::string& repository,
+                        const std::string& fingerprint);
+  Result<bool> HasSignature(const std::string& image_id, const std::string& repository,
+                            const std::string& fingerprint);
   // Bytes and inodes of all layers.
   Result<Usage> Total();
   // The layer's directory is lost: whoever needs it finds out, and a pull brings it back.

@@ -89,6 +89,7 @@ Result<Rootfs> ImageStore::PrepareRootfs(const std::string& container_id,
     if (!TRY(state->records.Get(image.id)))
       return Error(Code::kNotFound, StrCat(what, ": no image ", image.id));
     const bool is_new = !TRY(state->records.RootfsLayers(container_id)).has_value();
+    if (is_new) TRY(CheckPolicy(*state, image), what);
     TRY(state->records.AddRootfs(container_id, image), what);
     if (is_new) rollback.Add(what, [this, container_id] { return RemoveRootfs(container_id); });
   }

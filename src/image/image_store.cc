@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image/image_store.h"
 
+#include <fnmatch.h>
+
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/log.h"
@@ -24,6 +27,14 @@ std::string IdPrefix(std::string_view text) {
   return StrCat(kSha256, text);
 }
 
+// "busybox" means docker.io/library/busybox:latest here as everywhere; ids and patterns stay.
+Result<std::string> CanonicalPin(const std::string& name) {
+  if (name.find_first_of("*?[") != std::string::npos || oci::LooksLikeImageId(name)) return name;
+  const oci::Reference reference = TRY(oci::Reference::Parse(name));
+  return reference.digest() ? reference.DigestForm(*reference.digest())
+                            : reference.TagForm().value_or(name);
+}
+
 }  // namespace
 
 ImageStore::ImageStore(ImageStoreOptions options, ImageRecords records, LayerStore layers,
@@ -36,6 +47,7 @@ ImageStore::ImageStore(ImageStoreOptions options, ImageRecords records, LayerSto
 
 Result<std::unique_ptr<ImageStore>> ImageStore::Open(ImageStoreOptions options, Fetcher& fetcher,
                                                      Unpacker& unpacker) {
+  for (std::string& name : options.pinned) name = TRY(CanonicalPin(name), "pinned images");
   os::DirFd root = TRY(os::DirFd::MakeTrusted(options.root, 0700), "image store");
   LayerStore layers = TRY(LayerStore::Open(std::move(root)), "image store");
   ImageRecords records =
@@ -93,9 +105,19 @@ Result<std::optional<std::string>> ImageStore::IdOf(State& state, const std::str
   return std::optional<std::string>();
 }
 
+Result<uint64_t> ImageStore::Room() {
+  if (options_.max_bytes == 0) return std::numeric_limits<uint64_t>::max();
+  const uint64_t used = TRY(state_.Lock()->records.Total()).used_bytes;
+  if (used < options_.max_bytes) return options_.max_bytes - used;
+  return Error(Code::kResourceExhausted,
+               StrCat("the image store's ", options_.max_bytes, " bytes are used up"));
+}
+
 bool ImageStore::IsPinned(const ImageInfo& info) const {
   const auto pinned = [this](const std::string& name) {
-    return std::find(options_.pinned.begin(), options_.pinned.end(), name) != options_.pinned.end();
+    return std::any_of(options_.pinned.begin(), options_.pinned.end(), [&](const auto& pattern) {
+      return pattern == name || ::fnmatch(pattern.c_str(), name.c_str(), FNM_NOESCAPE) == 0;
+    });
   };
   return pinned(info.id) || std::any_of(info.tags.begin(), info.tags.end(), pinned) ||
          std::any_of(info.digests.begin(), info.digests.end(), pinned);

@@ -22,6 +22,9 @@
 #include "image/images.h"
 #include "image/layer_flights.h"
 #include "image/layer_store.h"
+#include "image/maintenance.h"
+#include "image/pull_progress.h"
+#include "image/signature_policy.h"
 #include "image/unpacker.h"
 
 namespace berth::image {
@@ -30,11 +33,16 @@ struct ImageStoreOptions {
   std::string root;  // absolute; made with 0700 if missing. The tree is drawn in layer_store.h.
   size_t parallel_layers = 3;  // of one pull
   LayerBudget budget = {};     // of one layer
-  // Ids, tags or digests in canonical form: never to be collected.
+  // Never to be collected: ids, names as users write them, or patterns with * ? [ over the canonical
+  // name.
   std::vector<std::string> pinned = {};
+  uint64_t max_bytes = 0;  // of all layers together; 0: no limit
+  // Absolute path of the signature policy, see signature_policy.h; read anew for each pull and each new
+  // container. "": everything is accepted.
+  std::string signature_policy = {};
 };
 
-class ImageStore final : public Images {
+class ImageStore final : public Images, public Maintenance {
  public:
   // Puts right what a crash left: removes layers without a record, forgets records of layers
   // without a directory (their images stay listed and are whole again after a pull). `fetcher` and
@@ -48,12 +56,14 @@ class ImageStore final : public Images {
   Result<std::vector<ImageInfo>> List() override;
   Result<> Remove(const std::string& reference) override;
   Result<Usage> FsInfo() override;
+  std::vector<PullStatus> Pulls() override;
   Result<std::vector<std::string>> Import(os::Fd source, const std::string& name) override;
   Result<ResolvedUser> ResolveUser(const std::string& image_id, const UserQuery& query) override;
   Result<Rootfs> PrepareRootfs(const std::string& container_id,
                                const std::string& image_id) override;
   Result<> RemoveRootfs(const std::string& container_id) override;
   Result<std::vector<std::string>> ListRootfs() override;
+  Result<std::vector<LayerCheck>> Verify(const std::string& reference, bool heal) override;
 
  private:
   struct State {
@@ -76,27 +86,48 @@ class ImageStore final : public Images {
              Unpacker& unpacker);
   Result<> Repair();
 
-  // image_pull.cc
+  // image_jobs.cc
   Result<std::shared_ptr<Job>> JoinOrStart(const oci::Reference& reference,
-                                           const PullRequest& request);
+                                           const PullRequest& request, const SignatureRule& rule);
   void RunJob(const std::shared_ptr<Job>& job, const std::string& key, RegistrySource source);
+  static void LogPull(const std::string& name, PullProgress& progress, bool good);
   void ReapJobs();
-  Result<std::vector<std::string>> FetchAll(RemoteSource source, std::stop_token stop);
+
+  // image_pull.cc
+  Result<std::vector<std::string>> FetchAll(RemoteSource source, std::stop_token stop,
+                                            PullProgress& progress);
   Result<> AddImage(FetchSession& session, size_t index, const RemoteImage& remote,
-                    std::stop_token stop);
+                    std::stop_token stop, PullProgress& progress);
   Result<std::vector<LayerFlights::Staged>> FetchLayers(FetchSession& session, size_t index,
                                                         const RemoteImage& remote,
-                                                        std::stop_token stop);
+                                                        std::stop_token stop,
+                                                        PullProgress& progress);
   Result<LayerFlights::Staged> FetchLayer(FetchSession& session, size_t index, size_t layer,
                                           const RemoteLayer& remote);
   Result<> Commit(const RemoteImage& remote, const ImageRecord& record,
                   const std::vector<LayerFlights::Staged>& staged);
+  // Remembers by which key the image was found to be signed when it was pulled as this.
+  Result<> RecordSignature(const std::string& id, const oci::Reference& reference,
+                           const std::string& fingerprint);
 
   // image_store.cc
   Result<std::optional<std::string>> IdOf(State& state, const std::string& reference);
-  Result<std::optional<ImageInfo>> InfoOf(State& state, const std::string& id);
   bool IsPinned(const ImageInfo& info) const;
+  // What may still be added to the store; ResourceExhausted when it is full.
+  Result<uint64_t> Room();
   void DiscardLayers(const std::vector<std::string>& unused);
+
+  // image_verify.cc
+  Result<LayerCheck> CheckLayer(const std::string& diff_id);
+  void Heal(LayerCheck& check);
+  Result<std::string> TakeAway(const std::string& diff_id);
+
+  // image_signatures.cc
+  Result<SignaturePolicy> Policy() const;
+  // The rule that a pull of `reference` is under; FailedPrecondition when it rejects.
+  Result<SignatureRule> RuleFor(const oci::Reference& reference) const;
+  // At the start of a container: some name of the image is let in by the policy as it is now.
+  Result<> CheckPolicy(State& state, const ImageRecord& image) const;
 
   // image_rootfs.cc
   Result<ImageRecord> ImageFor(const std::string& image_id);
@@ -113,6 +144,7 @@ class ImageStore final : public Images {
   LayerFlights flights_;
   // Publishing and recording layers is one step against another pull's and against removal.
   std::mutex commit_;
+  std::mutex flushing_;  // held by the pull that writes to disk early
   Guarded<Jobs> jobs_;
   Guarded<std::map<std::string, ResolvedUser>> users_;  // by image id and query
 };

@@ -22,6 +22,7 @@ std::string Encode(const Request& request) {
   writer.U32(kVersion);
   writer.U8(static_cast<uint8_t>(request.verb));
   writer.Text(request.name);
+  writer.Bool(request.heal);
   return writer.Take();
 }
 
@@ -40,11 +41,13 @@ Result<Request> DecodeRequest(std::string_view bytes) {
   TRY(CheckVersion(reader));
   Request request;
   uint8_t verb = TRY(reader.U8());
-  if (verb != static_cast<uint8_t>(Verb::kImportImage)) {
+  if (verb < static_cast<uint8_t>(Verb::kImportImage) ||
+      verb > static_cast<uint8_t>(Verb::kVerifyImages)) {
     return Error(Code::kInvalidArgument, StrCat("admin verb ", verb, " is unknown"));
   }
-  request.verb = Verb::kImportImage;
+  request.verb = static_cast<Verb>(verb);
   request.name = TRY(reader.Text(4096));
+  request.heal = TRY(reader.Bool());
   TRY(reader.End());
   return request;
 }

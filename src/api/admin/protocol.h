@@ -15,18 +15,20 @@ inline constexpr uint32_t kVersion = 1;
 inline constexpr const char* kSocketName = "admin.sock";
 inline constexpr size_t kMessageLimit = 64U << 10;
 
-enum class Verb : uint8_t { kImportImage = 1 };
+enum class Verb : uint8_t { kImportImage = 1, kListPulls = 2, kVerifyImages = 3 };
 
 // kImportImage carries one fd: an OCI layout directory, or a regular file with an OCI or docker
 // archive.
 struct Request {
   Verb verb = Verb::kImportImage;
-  std::string name;  // overrides the names in the archive; may be empty
+  // kImportImage: overrides the names in the archive. kVerifyImages: the image; empty: all of them.
+  std::string name;
+  bool heal = false;  // kVerifyImages: fetch bad layers again
 };
 struct Answer {
   Code code = Code::kOk;
   std::string message;             // when code is not kOk
-  std::vector<std::string> lines;  // image ids
+  std::vector<std::string> lines;  // image ids, pulls or layers, as they are printed
 };
 
 std::string Encode(const Request& request);

@@ -10,6 +10,10 @@ TEST(AdminProtocolTest, RequestAndAnswerComeBackAsTheyWere) {
   Result<Request> request = DecodeRequest(Encode(Request{Verb::kImportImage, "example.com/a:1"}));
   ASSERT_TRUE(request);
   EXPECT_EQ(request->name, "example.com/a:1");
+  request = DecodeRequest(Encode(Request{Verb::kVerifyImages, "", true}));
+  ASSERT_TRUE(request);
+  EXPECT_EQ(request->verb, Verb::kVerifyImages);
+  EXPECT_TRUE(request->heal);
   Result<Answer> answer = DecodeAnswer(Encode(Answer{Code::kNotFound, "no such", {"a", "b"}}));
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->code, Code::kNotFound);

@@ -18,8 +18,44 @@
 
 namespace berth::api::admin {
 
+namespace {
+
+std::string Line(const image::PullStatus& pull) {
+  return StrCat(pull.reference, ": ", pull.layers_done, "/", pull.layers, " layers, ",
+                pull.received_bytes, " of ", pull.total_bytes, " bytes, ", pull.seconds, " s, ",
+                pull.waiting, pull.waiting == 1 ? " caller" : " callers");
+}
+
+std::string Line(const image::LayerCheck& check) {
+  std::string_view state = "good";
+  switch (check.state) {
+    case image::LayerState::kGood:
+      break;
+    case image::LayerState::kUnknown:
+      state = "unknown: unpacked before sums were kept";
+      break;
+    case image::LayerState::kMissing:
+      state = "missing";
+      break;
+    case image::LayerState::kChanged:
+      state = "changed";
+      break;
+    case image::LayerState::kHealed:
+      state = "healed";
+      break;
+    case image::LayerState::kNotHealed:
+      state = "not healed";
+      break;
+  }
+  return StrCat("sha256:", check.diff_id, " ", state, check.detail.empty() ? "" : ": ",
+                check.detail.substr(0, 512));
+}
+
+}  // namespace
+
 struct Server::Impl {
   image::Images& images;
+  image::Maintenance& maintenance;
   os::Fd listener;
   os::Pipe wake;  // closing its write end ends the accepting thread
   std::thread acceptor;
@@ -27,10 +63,20 @@ struct Server::Impl {
 
   Result<Answer> Handle(os::Message message) {
     Request request = TRY(DecodeRequest(message.bytes));
+    Answer answer;
+    if (request.verb == Verb::kListPulls) {
+      for (const image::PullStatus& pull : maintenance.Pulls()) answer.lines.push_back(Line(pull));
+      return answer;
+    }
+    if (request.verb == Verb::kVerifyImages) {
+      for (const image::LayerCheck& check :
+           TRY(maintenance.Verify(request.name, request.heal), "verify"))
+        answer.lines.push_back(Line(check));
+      return answer;
+    }
     if (message.fds.size() != 1) {
       return Error(Code::kInvalidArgument, "import: one open file or directory is needed");
     }
-    Answer answer;
     answer.lines = TRY(images.Import(std::move(message.fds[0]), request.name), "import");
     return answer;
   }
@@ -72,13 +118,18 @@ struct Server::Impl {
   }
 };
 
-Result<std::unique_ptr<Server>> Server::Start(image::Images& images, const os::DirFd& state_dir) {
+Result<std::unique_ptr<Server>> Server::Start(image::Images& images,
+                                              image::Maintenance& maintenance,
+                                              const os::DirFd& state_dir) {
   std::unique_ptr<Server> self(new Server());
   os::Fd listener =
       TRY(os::ListenUnix(state_dir, kSocketName, os::SocketType::kSeqPacket), "admin socket");
   os::Pipe wake = TRY(os::MakePipe());
-  self->impl_.reset(new Impl{
-      .images = images, .listener = std::move(listener), .wake = std::move(wake), .acceptor = {}});
+  self->impl_.reset(new Impl{.images = images,
+                             .maintenance = maintenance,
+                             .listener = std::move(listener),
+                             .wake = std::move(wake),
+                             .acceptor = {}});
   self->impl_->acceptor = std::thread([impl = self->impl_.get()] { impl->AcceptLoop(); });
   return self;
 }

@@ -7,13 +7,16 @@
 
 #include "base/result.h"
 #include "image/images.h"
+#include "image/maintenance.h"
 #include "os/dir_fd.h"
 
 namespace berth::api::admin {
 
 class Server {
  public:
-  static Result<std::unique_ptr<Server>> Start(image::Images& images, const os::DirFd& state_dir);
+  static Result<std::unique_ptr<Server>> Start(image::Images& images,
+                                               image::Maintenance& maintenance,
+                                               const os::DirFd& state_dir);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
   ~Server();

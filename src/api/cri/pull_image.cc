@@ -9,12 +9,14 @@ namespace {
 // The kubelet tells a registry that is down from an image that is wrong by how the message begins
 // (k8s.io/cri-api pkg/errors), so that word goes before the context that we put around it.
 Error KubeletWordFirst(Error error) {
-  constexpr std::string_view kWord = "RegistryUnavailable: ";
-  size_t at = error.message().find(kWord);
-  if (at == std::string::npos || at == 0) return error;
-  std::string rest = error.message();
-  rest.erase(at, kWord.size());
-  return Error(error.code(), StrCat(kWord, rest));
+  for (const std::string_view word : {"RegistryUnavailable: ", "SignatureValidationFailed: "}) {
+    const size_t at = error.message().find(word);
+    if (at == std::string::npos || at == 0) continue;
+    std::string rest = error.message();
+    rest.erase(at, word.size());
+    return Error(error.code(), StrCat(word, rest));
+  }
+  return error;
 }
 }  // namespace
 

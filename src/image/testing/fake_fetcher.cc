@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image/testing/fake_fetcher.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <optional>
 #include <utility>
@@ -47,6 +48,13 @@ void AddNames(RemoteImage& out, const oci::Reference& reference) {
   out.digests.push_back(reference.DigestForm(manifest));
 }
 
+// The image, which was added under `name`, is the one that `reference` names by digest.
+bool Answers(const std::string& name, const FakeImage& image, const oci::Reference& reference) {
+  const auto known = oci::Reference::Parse(name);
+  return known && known->Name() == reference.Name() &&
+         Sha256::Of(StrCat("manifest of ", ConfigText(image))) == *reference.digest();
+}
+
 }  // namespace
 
 struct FakeFetcher::State {
@@ -54,6 +62,7 @@ struct FakeFetcher::State {
   std::condition_variable changed;
   std::map<std::string, FakeImage> images;
   std::vector<std::pair<std::string, FakeImage>> local;
+  std::map<std::string, std::string> keys;  // that signed, by reference
   std::optional<Failure> resolve_failure;
   std::map<size_t, Failure> layer_failures;
   bool hold = false;
@@ -127,11 +136,20 @@ class FakeSession final : public FetchSession {
       if (!local->name.empty() && images_.size() == 1) images_[0].first = local->name;
       return Ok();
     }
-    const std::string name = std::get<RegistrySource>(source_).reference.str();
+    const RegistrySource& source = std::get<RegistrySource>(source_);
+    const std::string name = source.reference.str();
     auto found = state_->images.find(name);
+    if (found == state_->images.end() && source.reference.digest())
+      found = std::find_if(state_->images.begin(), state_->images.end(), [&](const auto& entry) {
+        return Answers(entry.first, entry.second, source.reference);
+      });
     if (found == state_->images.end()) {
       return Error(Code::kNotFound, StrCat("image ", name, ": manifest unknown"));
     }
+    const auto key = state_->keys.find(found->first);
+    if (!source.signature_key_pem.empty() &&
+        (key == state_->keys.end() || key->second != source.signature_key_pem))
+      return Error(Code::kFailedPrecondition, "SignatureValidationFailed: not signed by this key");
     images_ = {*found};
     return Ok();
   }
@@ -157,6 +175,12 @@ void FakeFetcher::Remove(const std::string& reference) {
   std::lock_guard lock(state_->mutex);
   auto parsed = oci::Reference::Parse(reference);
   state_->images.erase(parsed ? parsed->str() : reference);
+}
+
+void FakeFetcher::Sign(const std::string& reference, const std::string& key_pem) {
+  std::lock_guard lock(state_->mutex);
+  auto parsed = oci::Reference::Parse(reference);
+  state_->keys[parsed ? parsed->str() : reference] = key_pem;
 }
 
 void FakeFetcher::FailResolve(Code code, std::string message) {

@@ -30,6 +30,8 @@ class FakeFetcher final : public Fetcher {
   // Serves `image` under the reference, replacing what was there. Returns the image id.
   std::string Add(const std::string& reference, FakeImage image);
   void Remove(const std::string& reference);
+  // The image is signed by this key (PEM).
+  void Sign(const std::string& reference, const std::string& key_pem);
   // The next calls fail with this: Resolve, or the transfer of the layer with that index (after
   // half its bytes).
   void FailResolve(Code code, std::string message);

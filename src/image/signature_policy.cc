@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#define TOML_EXCEPTIONS 0
+// Malformed text reaches some of its assertions ('[[['); without them it is a parse error.
+#define TOML_ASSERT(expr) static_cast<void>(0)
+#define TOML_ENABLE_FORMATTERS 0
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#include <toml++/toml.h>
+#pragma GCC diagnostic pop
+
+#include <optional>
+
+#include "base/strings.h"
+#include "image/sha256.h"
+#include "image/signature_policy.h"
+#include "os/dir_fd.h"
+
+namespace berth::image {
+
+namespace {
+
+constexpr size_t kMaxPolicy = 1u << 20;
+constexpr size_t kMaxKey = 64u << 10;
+
+Error Bad(std::string_view where, std::string_view what) {
+  return Error(Code::kInvalidArgument, StrCat(where, ": ", what));
+}
+
+Result<std::string> ReadTrusted(const std::string& path, size_t limit) {
+  const size_t slash = path.rfind('/');
+  if (path.empty() || path[0] != '/') return Bad(Quote(path), "not an absolute path");
+  const os::DirFd dir = TRY(os::DirFd::OpenTrusted(path.substr(0, slash + 1)));
+  return dir.ReadFile(path.substr(slash + 1), limit, os::Resolve::kInRoot);
+}
+
+Result<SignatureRule> ReadRule(const toml::node* policy, const toml::node* key,
+                               std::string_view where) {
+  const std::optional<std::string> kind = policy->value<std::string>();
+  SignatureRule rule;
+  if (kind == "accept") return rule;
+  if (kind == "reject") {
+    rule.kind = SignatureRule::Kind::kReject;
+    return rule;
+  }
+  if (kind != "key") return Bad(where, "policy is neither accept, reject nor key");
+  const std::optional<std::string> path =
+      key != nullptr ? key->value<std::string>() : std::optional<std::string>();
+  if (!path) return Bad(where, "policy key without a key");
+  rule.kind = SignatureRule::Kind::kKey;
+  rule.key_pem = TRY(ReadTrusted(*path, kMaxKey), where);
+  if (rule.key_pem.find("-----BEGIN PUBLIC KEY-----") == std::string::npos)
+    return Bad(where, StrCat(Quote(*path), " is no public key in PEM"));
+  rule.fingerprint = Sha256::Of(rule.key_pem).hex();
+  return rule;
+}
+
+}  // namespace
+
+Result<SignaturePolicy> SignaturePolicy::Read(const std::string& path) {
+  SignaturePolicy policy;
+  Result<> read = [&]() -> Result<> {
+    const std::string text = TRY(ReadTrusted(path, kMaxPolicy));
+    const toml::parse_result parsed = toml::parse(text);
+    if (!parsed)
+      return Bad(StrCat("line ", parsed.error().source().begin.line), parsed.error().description());
+    for (const auto& [key, value] : parsed.table()) {
+      if (key == "default") {
+        policy.default_ = TRY(ReadRule(&value, nullptr, "default"));
+        continue;
+      }
+      const toml::table* repositories = key == "repository" ? value.as_table() : nullptr;
+      if (repositories == nullptr) return Bad(Quote(key.str()), "unknown key");
+      for (const auto& [name, entry] : *repositories) {
+        const toml::table* table = entry.as_table();
+        if (table == nullptr || table->get("policy") == nullptr)
+          return Bad(Quote(name.str()), "without a policy");
+        for (const auto& [field, unused] : *table)
+          if (field != "policy" && field != "key")
+            return Bad(Quote(name.str()), StrCat("unknown key ", Quote(field.str())));
+        policy.rules_[std::string(name.str())] =
+            TRY(ReadRule(table->get("policy"), table->get("key"), Quote(name.str())));
+      }
+    }
+    return Ok();
+  }();
+  if (!read) return std::move(read.error()).Wrap(path).WithCode(Code::kFailedPrecondition);
+  return policy;
+}
+
+const SignatureRule& SignaturePolicy::For(std::string_view name) const {
+  for (;;) {
+    const auto at = rules_.find(name);
+    if (at != rules_.end()) return at->second;
+    const size_t slash = name.rfind('/');
+    if (slash == std::string_view::npos) return default_;
+    name = name.substr(0, slash);
+  }
+}
+
+}  // namespace berth::image
