@@ -6,7 +6,7 @@ BUILD_PACKAGES="g++ cmake ninja-build pkg-config protobuf-compiler protobuf-comp
 RUN_PACKAGES="crun containernetworking-plugins iptables iproute2 ca-certificates"
 IMAGE_PACKAGES="busybox-static umoci jq"
 TEST_PACKAGES="runc docker-registry skopeo umoci busybox-static jq nftables e2fsprogs util-linux python3 procps openssl curl sqlite3
-  clang-format-19"
+  clang-format-19 clang-19 libclang-rt-19-dev"
 
 install_missing() {
   local missing=() name
