@@ -13,8 +13,9 @@ from support import environment, registry, suite, tools
 from support.node import Node
 from support.snapshot import Snapshot, of_the_node_itself
 
-PARTS = ["test_images", "test_pods", "test_containers", "test_logs", "test_security", "test_volumes", "test_network",
-         "test_errors", "test_cri", "test_rules", "test_stream_server", "test_restart", "test_streaming", "test_whole"]
+PARTS = ["test_images", "test_faulty_registries", "test_trees", "test_store", "test_pods", "test_containers", "test_logs",
+         "test_security", "test_volumes", "test_network", "test_errors", "test_cri", "test_rules", "test_stream_server",
+         "test_restart", "test_streaming", "test_whole"]
 
 
 def main():
@@ -24,7 +25,7 @@ def main():
     work = environment.WORK
     images = Images(work)
     images.start_https(work)
-    node = Node(work / "node", environment.STORE / "root", "/run/berth")
+    node = Node(work / "node", environment.STORE / "root", "/run/berth", {"image": {"progress_timeout_s": 5, "pinned": ["127.0.0.1:5000/test/user-*"]}})
     node.images, node.everything = images, Images
     registry.write_hosts(node.certs, HTTPS, f"https://{HTTPS}", ca=images.authority)
     node.start()

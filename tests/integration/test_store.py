@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The image store as its operator sees it: pulls that go on, checks and repairs, pinned images, a policy of signatures."""
+import subprocess
+import time
+
+from support import oci
+from support.scripted_registry import ScriptedRegistry
+from support.suite import contains, equal, eventually, test
+
+HTTP = "127.0.0.1:5000"
+
+
+def layer(node, digest):
+    return node.root / "images" / "layers" / digest.removeprefix("sha256:") / "fs"
+
+
+@test
+def test_verify_finds_a_damaged_layer_and_heal_fetches_only_that(node):
+    reference, image = f"{HTTP}/test/ours:1", node.images.ours
+    node.crictl("pull", reference)
+    try:
+        base, top = image.diff_ids
+        contains(node.berth("image", "verify", reference).out, f"{top} good")
+        inode = layer(node, base).stat().st_ino
+        (layer(node, top) / "ours").write_text("damaged\n")
+        found = node.berth("image", "verify", check=False)
+        equal(found.code, 1, "exit code")
+        contains(found.out, f"{top} changed")
+        contains(found.out, f"{base} good")
+        contains(node.berth("image", "verify", "--heal", reference).out, f"{top} healed")
+        equal((layer(node, top) / "ours").read_text(), "ours\n", "content")
+        equal(layer(node, base).stat().st_ino, inode, "the other layer's inode")
+        contains(node.berth("image", "verify", reference).out, f"{top} good")
+    finally:
+        node.crictl("rmi", reference)
+
+
+@test
+def test_verify_of_an_unknown_image_says_so(node):
+    done = node.berth("image", "verify", "nobody.example/knows:1", check=False)
+    equal(done.code, 1, "exit code")
+    contains(done.err, "not found")
+
+
+@test
+def test_a_pull_is_seen_while_it_goes_on_and_ends_with_its_caller(node):
+    def slowly(handler, kind, body, _):
+        if kind != "layer":
+            return False
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body[:5000])
+        handler.wfile.flush()
+        handler.connection.settimeout(20)
+        handler.rfile.read(1)  # until the other end hangs up
+        handler.close_connection = True
+        ended.append(time.monotonic())
+        return True
+
+    ended = []
+    noise = bytes((i * i * 31 + i // 7) % 251 for i in range(200_000))
+    registry = ScriptedRegistry(oci.Image([oci.Tree().file("n", noise).bytes()], {}, gzipped=False), {"slow": slowly})
+    try:
+        reference = f"{registry.host}/slow:1"
+        pull = subprocess.Popen(node.command("pull", reference), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        eventually(lambda: f"{reference}: 0/1 layers" in node.berth("image", "pulls").out, 10)
+        contains(node.berth("image", "pulls").out, "1 caller")
+        began = time.monotonic()
+        pull.kill()
+        pull.wait()
+        eventually(lambda: node.berth("image", "pulls").out == "", 4)
+        eventually(lambda: ended, 4)
+        assert ended[0] - began < 4, "the transfer went on without a caller"
+        equal(list((node.root / "images" / "tmp").iterdir()), [], "unfinished layers")
+    finally:
+        registry.close()
+
+
+@test
+def test_pinned_images_are_told_to_the_kubelet(node):
+    for name, pinned in (("user-name", True), ("plain", False)):
+        reference = f"{HTTP}/test/{name}:1"
+        node.crictl("pull", reference)
+        equal(bool(node.json("inspecti", reference)["status"].get("pinned")), pinned, name)
+        node.crictl("rmi", reference)
