@@ -107,6 +107,7 @@ class Images:
 
     def start_https(self, work):
         self.authority, certificate = registry.make_certificates(work / "certificates")
+        self.certificate = certificate
         self.secure = registry.Registry(work, self.registry.storage, 5443, certificate)
 
     def close(self):

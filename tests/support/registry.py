@@ -17,9 +17,9 @@ def free_port_open(port, seconds=10):
 
 
 class Registry:
-    """One registry process; storage can be shared by two of them, since both only read it after the images are pushed."""
+    """One registry process, `auth` as in its configuration file; storage can be shared by two of them, since both only read it after the images are pushed."""
 
-    def __init__(self, work, storage, port, certificate=None):
+    def __init__(self, work, storage, port, certificate=None, auth=""):
         self.host = f"127.0.0.1:{port}"
         self.storage = pathlib.Path(storage)
         self.storage.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ class Registry:
         tls = f"\n  tls:\n    certificate: {certificate[0]}\n    key: {certificate[1]}" if certificate else ""
         config.write_text(f"version: 0.1\nlog:\n  level: warn\n  accesslog:\n    disabled: true\nstorage:\n"
                           f"  filesystem:\n    rootdirectory: {self.storage}\n  delete:\n    enabled: true\n"
-                          f"http:\n  addr: 127.0.0.1:{port}{tls}\n")
+                          f"http:\n  addr: 127.0.0.1:{port}{tls}\n{auth}")
         self._log = open(work / f"registry-{port}.log", "wb")
         self.process = subprocess.Popen(["docker-registry", "serve", config], stdout=self._log, stderr=self._log,
                                         stdin=subprocess.DEVNULL)
@@ -65,6 +65,8 @@ def write_hosts(certs_dir, host, server, **options):
     """certs.d/<host>/hosts.toml: `server` is where the host's images are."""
     directory = pathlib.Path(certs_dir) / host
     directory.mkdir(parents=True, exist_ok=True)
-    lines = [f'server = "{server}"', f'[host."{server}"]', '  capabilities = ["pull", "resolve"]']
+    # At the top they are about the registry itself, which is asked when the [host] cannot serve.
+    lines = [f'server = "{server}"', *(f'{key} = "{value}"' for key, value in options.items())]
+    lines += [f'[host."{server}"]', '  capabilities = ["pull", "resolve"]']
     lines += [f'  {key} = "{value}"' for key, value in options.items()]
     (directory / "hosts.toml").write_text("\n".join(lines) + "\n")
