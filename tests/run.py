@@ -110,8 +110,13 @@ def suite(name, *arguments):
     return run
 
 
-PARTS = {"unit": unit, **{name: suite(name) for name in
-                          ("integration", "conformance", "crash", "fuzz", "kubernetes", "vm")},
+def integration(totals):
+    suite("integration")(totals)
+    suite("cni")(totals)
+
+
+PARTS = {"unit": unit, "integration": integration, **{name: suite(name) for name in
+                          ("conformance", "crash", "fuzz", "kubernetes", "vm")},
          "conformance-full": suite("conformance", "--full")}
 
 

@@ -38,7 +38,7 @@ ONLY_IN = {
 # call -> what to use instead and why, files that may; tests may use all of them
 BANNED = {
     r"\bv?fork\(": ("os::Spawn: the daemon has threads",
-                    ["src/monitor/call.cc", "src/image/unpack/unpack_main.cc", "src/image/fetch/sandbox_probe_main.cc"]),
+                    ["src/cni/afterwards.cc", "src/monitor/call.cc", "src/image/unpack/unpack_main.cc", "src/image/fetch/sandbox_probe_main.cc"]),
     r"(?<![\w.>])(::|std::)?(system|popen)\(": ("os::Run: it starts a shell", []),
     r"\bfopen\(|\b[io]?fstream\b": ("os::DirFd::ReadFile: paths are opened below a held directory", []),
     r"std::filesystem": ("os::DirFd: it follows a swapped path", []),

@@ -117,8 +117,9 @@ Result<> EnsureAddress(Links& host, const Link& link, const IpPrefix& address, b
   Result<> added = host.AddAddress(link.index, address);
   if (!added && added.error().code() != Code::kAlreadyExists)
     return std::move(added.error()).Wrap(StrCat("could not add IP address to ", Quote(link.name)));
-  // Kept from now on, whichever ports come and go.
-  TRY(host.SetAddress(link.index, link.address), "could not set bridge's mac");
+  // Kept from now on, whichever ports come and go. Asked for again: a bridge without ports may have had none.
+  const Link now = TRY(host.Find(link.name));
+  TRY(host.SetAddress(now.index, now.address), "could not set bridge's mac");
   return Ok();
 }
 
@@ -219,10 +220,15 @@ Result<Outcome> Add(const Request& request) {
 // The lease last: nobody gets the address while anything of this pod is left.
 Result<> Del(const Request& request) {
   const BridgeConfig config = TRY(ParseBridgeConfig(request.config, request.args, false));
+  // The rules first: whom their socket makes wait is the child that deletes the interface.
+  std::optional<Nft> nft;
+  if (config.ip_masq) {
+    nft = TRY(Nft::Open());
+    TRY(RemoveMasquerade(*nft, request.network, Of(request)));
+  }
   TRY(DeletePodInterface(request.netns, request.ifname));
   if (config.mac_spoof_check) TRY(RemoveSpoofCheck(request.network, Of(request)));
   if (request.ipam_type.empty()) return Ok();
-  if (config.ip_masq) TRY(RemoveMasquerade(request.network, Of(request)));
   return IpamCall(request);
 }
 

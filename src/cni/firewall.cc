@@ -144,7 +144,9 @@ Result<> Isolate(Nft& nft, const FirewallConfig& config, const Request& request)
 Result<> Remove(const FirewallConfig& config, const std::function<bool(const std::string&)>& gone) {
   Nft nft = TRY(Nft::Open());
   for (const NftTable& table : kFilters) TRY(CloseIn(nft, table, config, gone));
-  return nft.Remove(kBerthTable, gone);
+  TRY(nft.Remove(kBerthTable, gone));
+  nft.Leave();
+  return Ok();
 }
 
 Result<> RemoveOwn(const FirewallConfig& config, const Request& request) {
@@ -159,7 +161,9 @@ Result<> SetUp(const FirewallConfig& config, const Request& request) {
         request.prev_result->ips, [&](const IpConfig& ip) { return ip.address.address.v6 == v6; });
     if (wanted) TRY(AllowIn(nft, kFilters[v6 ? 1 : 0], v6, config, request));
   }
-  return Isolate(nft, config, request);
+  TRY(Isolate(nft, config, request));
+  nft.Leave();
+  return Ok();
 }
 
 Result<Outcome> Add(const Request& request) {

@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "base/strings.h"
+#include "cni/afterwards.h"
 
 namespace berth::cni {
 
@@ -102,6 +103,11 @@ Result<Nft> Nft::Open() {
   return Nft(TRY(os::netlink::Socket::Open(NETLINK_NETFILTER), "nftables"));
 }
 
+void Nft::Leave() {
+  // Without a child this process waits itself.
+  if (Result<Afterwards> child = Afterwards::Start([] { return Ok(); }); child) child->Leave();
+}
+
 Result<uint32_t> Nft::Generation() {
   uint32_t generation = 0;
   TRY(socket_.Exchange(Ask(NFT_MSG_GETGEN, NLM_F_ACK, NftFamily{}).Finish(), 1,
@@ -150,7 +156,10 @@ Result<> Nft::Commit(NftBatch batch) {
 
 Result<> Nft::Replace(const NftTable& table, const std::string& owner, const Build& build) {
   for (int i = 1;; ++i) {
-    NftBatch batch;
+    // What is there once must be seen by whoever would add it again; after some tries that does not matter any more.
+    std::optional<uint32_t> generation;
+    if (i < 4 * kTries) generation = TRY(Generation());
+    NftBatch batch(generation);
     batch.AddTable(table);
     // What an ADD that was cut short has left.
     const std::vector<NftRuleInfo> rules = TRY(Rules(table));
@@ -160,7 +169,7 @@ Result<> Nft::Replace(const NftTable& table, const std::string& owner, const Bui
     Result<> done = Commit(std::move(batch));
     if (done) return Ok();
     // A rule that was in the list is gone, or the table went with the last pod of others.
-    if (i == kTries || !MeansChanged(done.error()))
+    if (i == 4 * kTries || !MeansChanged(done.error()))
       return std::move(done.error()).Wrap("nftables: add rules");
   }
 }
@@ -228,14 +237,13 @@ void AddPostrouting(NftBatch& batch) {
   batch.AddChain(kBerthTable, "postrouting", NftHook{"nat", NF_INET_POST_ROUTING, kSourceNat});
 }
 
-void AddHostPorts(NftBatch& batch) {
+void AddHostPorts(NftBatch& batch, const std::vector<NftRuleInfo>& rules) {
   batch.AddChain(kBerthTable, "hostports");
   batch.AddChain(kBerthTable, "prerouting", NftHook{"nat", NF_INET_PRE_ROUTING, kDestinationNat});
   batch.AddChain(kBerthTable, "output", NftHook{"nat", NF_INET_LOCAL_OUT, kDestinationNat});
-  // Once each, however often this is done.
   for (std::string_view chain : {"prerouting", "output"}) {
-    batch.Flush(kBerthTable, chain);
-    batch.Add(kBerthTable, chain, NftRule().LocalDestination().Jump("hostports"));
+    if (std::ranges::none_of(rules, [&](const NftRuleInfo& rule) { return rule.chain == chain; }))
+      batch.Add(kBerthTable, chain, NftRule().LocalDestination().Jump("hostports"));
   }
 }
 
@@ -243,7 +251,7 @@ Result<> AddMasquerade(std::string_view network, const Attachment& attachment,
                        const std::vector<IpConfig>& ips) {
   Nft nft = TRY(Nft::Open());
   const std::string owner = RuleOwner(kMasquerade, network, attachment);
-  return nft.Replace(kBerthTable, owner, [&](NftBatch& batch, const std::vector<NftRuleInfo>&) {
+  TRY(nft.Replace(kBerthTable, owner, [&](NftBatch& batch, const std::vector<NftRuleInfo>&) {
     AddPostrouting(batch);
     for (const IpConfig& ip : ips) {
       const IpAddress& address = ip.address.address;
@@ -257,13 +265,19 @@ Result<> AddMasquerade(std::string_view network, const Attachment& attachment,
                     .Masquerade()
                     .Comment(owner));
     }
-  });
+  }));
+  nft.Leave();
+  return Ok();
+}
+
+Result<> RemoveMasquerade(Nft& nft, std::string_view network, const Attachment& attachment) {
+  const std::string owner = RuleOwner(kMasquerade, network, attachment);
+  return nft.Remove(kBerthTable, [&](const std::string& of) { return of == owner; });
 }
 
 Result<> RemoveMasquerade(std::string_view network, const Attachment& attachment) {
   Nft nft = TRY(Nft::Open());
-  const std::string owner = RuleOwner(kMasquerade, network, attachment);
-  return nft.Remove(kBerthTable, [&](const std::string& of) { return of == owner; });
+  return RemoveMasquerade(nft, network, attachment);
 }
 
 Result<> CollectRules(std::string_view plugin, std::string_view network,

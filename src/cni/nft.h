@@ -49,6 +49,10 @@ class Nft {
   // None when the table is not there.
   Result<std::vector<NftRuleInfo>> Rules(const NftTable& table);
   Result<> Commit(NftBatch batch);
+  // Call it last: who closes a netfilter socket waits, 5 to 10 ms, until what the kernel has put aside is out of use; a child
+  // does that instead.
+  void Leave();
+  os::netlink::Socket& socket() { return socket_; }
 
   // Names of the table's chains; none when it is not there.
   Result<std::vector<std::string>> Chains(const NftTable& table);
@@ -68,13 +72,14 @@ class Nft {
 
 // The chain "postrouting" and its hook.
 void AddPostrouting(NftBatch& batch);
-// The chains of host ports and what leads to them.
-void AddHostPorts(NftBatch& batch);
+// The chains of host ports and what leads to them, as far as they are not among the present rules.
+void AddHostPorts(NftBatch& batch, const std::vector<NftRuleInfo>& rules);
 
 // ip saddr <address> ip daddr != <its network> masquerade, for each address; nothing to multicast groups.
 Result<> AddMasquerade(std::string_view network, const Attachment& attachment,
                        const std::vector<IpConfig>& ips);
 Result<> RemoveMasquerade(std::string_view network, const Attachment& attachment);
+Result<> RemoveMasquerade(Nft& nft, std::string_view network, const Attachment& attachment);
 // Of the network's attachments that are not in `valid`.
 Result<> CollectRules(std::string_view plugin, std::string_view network,
                       const std::vector<Attachment>& valid, const NftTable& table = kBerthTable);

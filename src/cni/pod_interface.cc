@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/strings.h"
+#include "cni/afterwards.h"
 
 namespace berth::cni {
 
@@ -144,8 +145,21 @@ Result<> DeletePodInterface(const std::string& netns, const std::string& ifname)
   Result<Link> link = pod.Find(ifname);
   if (!link && link.error().code() == Code::kNotFound) return Ok();
   if (!link) return std::move(link.error());
-  TRY(pod.Delete(link->index), StrCat("failed to delete ", Quote(ifname)));
-  return Ok();
+  // Both ends are gone long before the call that deletes them returns.
+  Afterwards child = TRY(there->Inside([&] {
+    return Afterwards::Start([index = link->index]() -> Result<> {
+      Links own = TRY(Links::Open());
+      return own.Delete(index);
+    });
+  }));
+  child.Leave();
+  for (auto pause = std::chrono::microseconds(100);;
+       pause = std::min<std::chrono::microseconds>(pause * 2, kPause)) {
+    if (TRY(child.Finished(), StrCat("failed to delete ", Quote(ifname)))) return Ok();
+    Result<Link> now = pod.Find(ifname);
+    if (!now && now.error().code() == Code::kNotFound) return Ok();
+    std::this_thread::sleep_for(pause);
+  }
 }
 
 Result<Link> CheckPodInterface(Links& pod, const Outcome& outcome, const std::string& ifname,

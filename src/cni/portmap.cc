@@ -71,8 +71,7 @@ void AddRules(NftBatch& batch, const PortmapConfig& config, const IpAddress& pod
     batch.Add(kBerthTable, "postrouting", rule);
 }
 
-Result<> Remove(const Request& request) {
-  Nft nft = TRY(Nft::Open());
+Result<> Remove(Nft& nft, const Request& request) {
   const std::string owner = OwnerOf(request);
   return nft.Remove(kBerthTable, [&](const std::string& of) { return of == owner; });
 }
@@ -83,20 +82,21 @@ Result<> SetUp(const Request& request, const PortmapConfig& config) {
   for (bool v6 : {false, true})
     pods[v6 ? 1 : 0] = PodAddress(*request.prev_result, request.ifname, v6);
   Nft nft = TRY(Nft::Open());
-  TRY(nft.Replace(kBerthTable, owner, [&](NftBatch& batch, const std::vector<NftRuleInfo>&) {
-    AddHostPorts(batch);
+  TRY(nft.Replace(kBerthTable, owner, [&](NftBatch& batch, const std::vector<NftRuleInfo>& rules) {
+    AddHostPorts(batch, rules);
     AddPostrouting(batch);
     for (const std::optional<IpPrefix>& pod : pods)
       if (pod) AddRules(batch, config, pod->address, owner);
   }));
+  // The mapping is there; a flow that goes on to nowhere is worth a word, not the pod.
+  if (Result<> done = ForgetUdpTo(nft.socket(), UdpPorts(config)); !done)
+    LogWarn(done.error().message());
   for (const std::optional<IpPrefix>& pod : pods) {
     if (!pod) continue;
-    // The mapping is there; a flow that goes on to nowhere is worth a word, not the pod.
-    if (Result<> done = ForgetUdpTo(UdpPorts(config), pod->address.v6); !done)
-      LogWarn(done.error().message());
     if (!pod->address.v6 && config.snat)
       TRY(RouteLocalnet(pod->address), "unable to enable route_localnet");
   }
+  nft.Leave();
   return Ok();
 }
 
@@ -106,7 +106,7 @@ Result<Outcome> Add(const Request& request) {
     return Error(Code::kInvalidArgument, "must be called as chained plugin");
   if (config.ports.empty()) return *request.prev_result;
   if (Result<> done = SetUp(request, config); !done) {
-    (void)Remove(request);
+    if (Result<Nft> nft = Nft::Open(); nft) (void)Remove(*nft, request);
     return std::move(done.error());
   }
   return *request.prev_result;
@@ -115,10 +115,11 @@ Result<Outcome> Add(const Request& request) {
 Result<> Del(const Request& request) {
   const PortmapConfig config = TRY(ParsePortmapConfig(request.config));
   // The rules are looked for whatever the configuration says now.
-  TRY(Remove(request));
-  for (bool v6 : {false, true}) {
-    if (Result<> done = ForgetUdpTo(UdpPorts(config), v6); !done) LogWarn(done.error().message());
-  }
+  Nft nft = TRY(Nft::Open());
+  TRY(Remove(nft, request));
+  if (Result<> done = ForgetUdpTo(nft.socket(), UdpPorts(config)); !done)
+    LogWarn(done.error().message());
+  nft.Leave();
   return Ok();
 }
 

@@ -111,8 +111,13 @@ Result<Outcome> Add(const Request& request) {
 // The lease last: nobody gets the address while anything of this pod is left.
 Result<> Del(const Request& request) {
   const PtpConfig config = TRY(Parse(request));
+  // The rules first: whom their socket makes wait is the child that deletes the interface.
+  std::optional<Nft> nft;
+  if (config.ip_masq) {
+    nft = TRY(Nft::Open());
+    TRY(RemoveMasquerade(*nft, request.network, Of(request)));
+  }
   TRY(DeletePodInterface(request.netns, request.ifname));
-  if (config.ip_masq) TRY(RemoveMasquerade(request.network, Of(request)));
   return IpamCall(request);
 }
 

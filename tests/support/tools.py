@@ -96,6 +96,26 @@ def go_source(module, dependency):
     return pathlib.Path(json.loads(done.stdout)["Dir"])
 
 
+REFERENCE_PLUGINS = ["main/bridge", "main/loopback", "main/ptp", "ipam/host-local", "meta/portmap", "meta/bandwidth",
+                     "meta/firewall", "meta/tuning"]
+
+
+def reference_plugins():
+    """The directory of the reference CNI plugins of the version in cniplugins/go.mod, built once."""
+    directory = CACHE.parent / "cni-plugins"
+    missing = [part for part in REFERENCE_PLUGINS if not (directory / part.split("/")[1]).exists()]
+    if missing:
+        print("building the reference CNI plugins", flush=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        packages = [f"github.com/containernetworking/plugins/plugins/{part}" for part in missing]
+        done = subprocess.run([_go(), "build", "-trimpath", "-ldflags", "-s -w", "-o", f"{directory}/", *packages],
+                              cwd=MODULE.parent / "cniplugins", capture_output=True, text=True,
+                              env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"})
+        if done.returncode != 0:
+            raise SystemExit(f"building the reference CNI plugins failed:\n{done.stdout}{done.stderr}")
+    return directory
+
+
 def berth_binary(name):
     path = BIN / name
     if not path.exists():
