@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <ctime>
 
 #include "base/strings.h"
 #include "os/dir_fd.h"
@@ -13,6 +15,9 @@
 namespace berth::cni {
 
 namespace {
+
+// Longer than the kernel needs by itself for what it has put aside.
+constexpr std::chrono::nanoseconds kLinger = std::chrono::milliseconds(100);
 
 [[noreturn]] void RunChild(const std::function<Result<>()>& work, int outcome, int alive) {
   // Its own session: whoever ends the plugin's group need not wait for it. No reader waits for it either.
@@ -23,6 +28,9 @@ namespace {
   char byte = 0;
   while (::read(alive, &byte, 1) < 0 && errno == EINTR) {
   }
+  // Closed earlier the sockets would be waited for, under the lock that the next change of rules needs.
+  const timespec pause{0, kLinger.count()};
+  ::nanosleep(&pause, nullptr);
   ::_exit(0);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kernel does after a change is in force, while the process that asked for it has to wait: it lets every reader of the
 // old state finish (RCU), 10 to 20 ms for an interface or a set of rules. A child of this process, which has one thread, does
-// that waiting and ends a moment after it; nothing depends on the child any more by then.
+// that waiting and ends 100 ms after this process; nothing depends on the child any more by then.
 #pragma once
 
 #include <functional>
