@@ -3,9 +3,9 @@
 BUILD_PACKAGES="g++ cmake ninja-build pkg-config protobuf-compiler protobuf-compiler-grpc libgrpc++-dev libprotobuf-dev
   libexpected-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libcurl4-openssl-dev
   libssl-dev zlib1g-dev libisal-dev libzstd-dev libsqlite3-dev libseccomp-dev libmd-dev libgtest-dev libgmock-dev libbenchmark-dev"
-RUN_PACKAGES="crun containernetworking-plugins iptables iproute2 ca-certificates"
+RUN_PACKAGES="crun iproute2 ca-certificates"
 IMAGE_PACKAGES="busybox-static umoci jq"
-TEST_PACKAGES="runc docker-registry skopeo umoci busybox-static jq nftables e2fsprogs util-linux python3 procps openssl curl sqlite3
+TEST_PACKAGES="runc containernetworking-plugins iptables docker-registry skopeo umoci busybox-static jq nftables e2fsprogs util-linux python3 procps openssl curl sqlite3
   clang-format-19 clang-19 libclang-rt-19-dev"
 
 install_missing() {

@@ -41,8 +41,11 @@ class Set:
         variables |= env
         process = subprocess.Popen([self.directory / plugin], env={k: v for k, v in variables.items() if v is not None},
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        process.stdin.write(config if isinstance(config, str) else json.dumps(config))
-        process.stdin.close()
+        try:
+            process.stdin.write(config if isinstance(config, str) else json.dumps(config))
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it has refused its environment already, or was killed
         process.stdin = None
         return process
 

@@ -18,7 +18,8 @@ def inside(pod):
     text = re.sub(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", "MAC", text)
     text = re.sub(r"fe80::\S+", "LOCAL", text)
     text = re.sub(r"@if\d+|link-netnsid \d+|qlen \d+|valid_lft \S+|preferred_lft \S+|tentative|nodad|^\d+: ", "", text, flags=re.M)
-    return sorted(re.sub(r"[\s\\]+", " ", line).strip() for line in text.splitlines())
+    return sorted(re.sub(r"[\s\\]+", " ", line).strip() for line in text.splitlines()
+                  if "LOCAL" not in line)  # link-local addresses come a moment later
 
 
 def outcome(plugins, chain):
