@@ -51,6 +51,27 @@ std::string Line(const image::LayerCheck& check) {
                 check.detail.substr(0, 512));
 }
 
+// All of them, or with very many those that are not good: an answer is one message. What does not
+// fit even so is counted.
+std::vector<std::string> Lines(const std::vector<image::LayerCheck>& checks) {
+  constexpr size_t kAll = 400;
+  constexpr size_t kRoom = kMessageLimit / 2;
+  std::vector<std::string> lines;
+  size_t size = 0, left_out = 0;
+  for (const image::LayerCheck& check : checks) {
+    const bool good = check.state == image::LayerState::kGood;
+    std::string line = Line(check);
+    if ((good && checks.size() > kAll) || size + line.size() > kRoom) {
+      if (!good) ++left_out;
+      continue;
+    }
+    size += line.size();
+    lines.push_back(std::move(line));
+  }
+  if (left_out > 0) lines.push_back(StrCat("and ", left_out, " more that are not good"));
+  return lines;
+}
+
 }  // namespace
 
 struct Server::Impl {
@@ -69,9 +90,7 @@ struct Server::Impl {
       return answer;
     }
     if (request.verb == Verb::kVerifyImages) {
-      for (const image::LayerCheck& check :
-           TRY(maintenance.Verify(request.name, request.heal), "verify"))
-        answer.lines.push_back(Line(check));
+      answer.lines = Lines(TRY(maintenance.Verify(request.name, request.heal), "verify"));
       return answer;
     }
     if (message.fds.size() != 1) {
