@@ -177,8 +177,11 @@ Result<> CniNetwork::CollectGarbage(const std::vector<std::string>& known) {
   }
   // A daemon that died between the first pod's or the last pod's steps left it to us.
   note(LeaveDefault(""));
-  Result<std::shared_ptr<const CniConfig>> config = configs_.Load();
-  if (!config || !*config) return first;
+  bool is_default = false;
+  Result<std::shared_ptr<const CniConfig>> config = PresentConfig(&is_default);
+  if (!config) return first;
+  // Unused, the default network has nothing that could be left.
+  if (is_default && state_.Lock()->default_users.empty()) return first;
   // Every chain is kept away: a pod whose ADD began after the list was made would be collected.
   const ChainSlot all(state_, options_.max_chains, options_.max_chains);
   std::vector<oci::CniAttachment> valid;

@@ -11,6 +11,7 @@ import time
 
 from . import environment, tools
 
+PLUGINS = os.environ.get("BERTH_TEST_PLUGINS", "berth")  # "reference": those of Debian
 POD, CONTAINER, NODE, TARGET = 0, 1, 2, 3  # CRI NamespaceMode
 RUNTIME_DEFAULT, UNCONFINED, LOCALHOST = {"profile_type": 0}, {"profile_type": 1}, 2
 IMAGE = "127.0.0.1:5000/test/busybox:1"
@@ -51,7 +52,7 @@ class Node:
     def write_config(self, options, fragment=""):
         values = {"": {"root": str(self.root), "state": str(self.state), "listen": self.socket, "log_level": "debug"},
                   "runtime": {"cgroup_driver": "cgroupfs", "cgroup_parent": environment.cgroup_parent()},
-                  "network": {"conf_dirs": [str(self.cni)]},
+                  "network": {"conf_dirs": [str(self.cni)], "native_plugins": PLUGINS != "reference"},
                   "image": {"certs_dirs": [str(self.certs)]}}
         for section, entries in options.items():
             values.setdefault(section, {}).update(entries)
