@@ -16,6 +16,7 @@
 #include "pod/sqlite_records.h"
 #include "runtime/cni_network.h"
 #include "runtime/linux_host.h"
+#include "runtime/linux_stats.h"
 #include "runtime/monitor_runtime.h"
 
 namespace berth::daemon {
@@ -137,6 +138,7 @@ Result<> Node::OpenParts(const std::string& libexec) {
   runtime.call_timeout = std::chrono::seconds(config_.create_timeout_s);
   config_.default_handler = handlers.default_name;
   runtime_ = TRY(runtime::MonitorRuntime::Make(std::move(runtime)), "runtime");
+  stats_ = TRY(runtime::LinuxStats::Open({}, clock_), "statistics");
   records_ = TRY(pod::SqliteRecords::Open(config_.root + "/berth.db"), "records");
   return Ok();
 }
@@ -149,7 +151,7 @@ Result<> Node::MakeEngine() {
   for (const auto& [name, handler] : config_.handlers)
     engine.allowed_annotations[name] = handler.allowed_annotations;
   engine_ = std::make_unique<pod::Engine>(
-      pod::Engine::Dependencies{*images_, *runtime_, *network_, *host_, *records_, clock_},
+      pod::Engine::Dependencies{*images_, *runtime_, *network_, *host_, *records_, clock_, *stats_},
       std::move(engine));
   return engine_->Recover();
 }
@@ -206,6 +208,7 @@ Node::~Node() {
   bool empty = engine_ && engine_->ListPodSandbox({}).empty();
   engine_.reset();
   records_.reset();
+  stats_.reset();
   runtime_.reset();
   network_.reset();
   images_.reset();

@@ -21,6 +21,7 @@
 #include "runtime/host.h"
 #include "runtime/network.h"
 #include "runtime/runtime.h"
+#include "runtime/stats.h"
 
 namespace berth::daemon {
 
@@ -60,6 +61,7 @@ class Node {
   std::unique_ptr<image::ImageStore> images_;
   std::unique_ptr<runtime::Network> network_;
   std::unique_ptr<runtime::Runtime> runtime_;
+  std::unique_ptr<runtime::Stats> stats_;
   std::unique_ptr<pod::Records> records_;
   std::unique_ptr<pod::Engine> engine_;
   std::unique_ptr<api::admin::Server> admin_;

@@ -115,7 +115,18 @@ Result<> ImageStore::RemoveRootfs(const std::string& container_id) {
     unused = TRY(state->records.RemoveUnusedLayers(state->LeasedLayers()));
   }
   DiscardLayers(unused);
+  rootfs_usage_.Forget(container_id);
   return Ok();
+}
+
+Result<std::map<std::string, RootfsUsage>> ImageStore::RootfsUsages(
+    const std::vector<std::string>& container_ids) {
+  for (const std::string& id : container_ids) TRY(CheckContainer(id));
+  std::map<std::string, RootfsUsage> usages = rootfs_usage_.Read(container_ids);
+  const std::string mountpoint =
+      StrCat(options_.root, TRY(ContainersLieApart()) ? "/containers" : "/images");
+  for (auto& [id, usage] : usages) usage.mountpoint = mountpoint;
+  return usages;
 }
 
 Result<std::vector<std::string>> ImageStore::ListRootfs() {

@@ -2,6 +2,9 @@
 #include "image/image_store.h"
 
 #include <fnmatch.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 
 #include <algorithm>
 #include <limits>
@@ -183,9 +186,34 @@ Result<> ImageStore::Remove(const std::string& reference) {
   return Ok();
 }
 
-Result<Usage> ImageStore::FsInfo() {
-  Usage usage = TRY(state_.Lock()->records.Total());
-  usage.mountpoint = StrCat(options_.root, "/images");
+Result<bool> ImageStore::ContainersLieApart() const {
+  struct stat images{};
+  struct stat containers{};
+  if (::fstat(layers_.images().get(), &images) != 0 ||
+      ::fstat(layers_.containers().get(), &containers) != 0)
+    return ErrnoError("image store");
+  return images.st_dev != containers.st_dev;
+}
+
+Result<StoreUsage> ImageStore::FsInfo() {
+  StoreUsage usage;
+  usage.timestamp = clock_.WallNanos();
+  usage.images = TRY(state_.Lock()->records.Total());
+  usage.images.mountpoint = StrCat(options_.root, "/images");
+  struct stat st{};
+  struct statvfs fs{};
+  if (::fstat(layers_.containers().get(), &st) != 0 ||
+      ::fstatvfs(layers_.containers().get(), &fs) != 0)
+    return ErrnoError("image store: file system of the containers");
+  usage.capacity = {.bytes = fs.f_blocks * fs.f_frsize,
+                    .inodes = fs.f_files,
+                    .free_inodes = fs.f_ffree,
+                    .device_major = gnu_dev_major(st.st_dev),
+                    .device_minor = gnu_dev_minor(st.st_dev)};
+  usage.containers = usage.images;
+  if (TRY(ContainersLieApart()))
+    usage.containers = {StrCat(options_.root, "/containers"),
+                        (fs.f_blocks - fs.f_bfree) * fs.f_frsize, fs.f_files - fs.f_ffree};
   return usage;
 }
 

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/guarded.h"
 #include "base/result.h"
 #include "image/fetcher.h"
@@ -24,6 +25,7 @@
 #include "image/layer_store.h"
 #include "image/maintenance.h"
 #include "image/pull_progress.h"
+#include "image/rootfs_usage.h"
 #include "image/signature_policy.h"
 #include "image/unpacker.h"
 
@@ -55,13 +57,15 @@ class ImageStore final : public Images, public Maintenance {
   Result<std::optional<FoundImage>> Find(const std::string& reference) override;
   Result<std::vector<ImageInfo>> List() override;
   Result<> Remove(const std::string& reference) override;
-  Result<Usage> FsInfo() override;
+  Result<StoreUsage> FsInfo() override;
   std::vector<PullStatus> Pulls() override;
   Result<std::vector<std::string>> Import(os::Fd source, const std::string& name) override;
   Result<ResolvedUser> ResolveUser(const std::string& image_id, const UserQuery& query) override;
   Result<Rootfs> PrepareRootfs(const std::string& container_id,
                                const std::string& image_id) override;
   Result<> RemoveRootfs(const std::string& container_id) override;
+  Result<std::map<std::string, RootfsUsage>> RootfsUsages(
+      const std::vector<std::string>& container_ids) override;
   Result<std::vector<std::string>> ListRootfs() override;
   Result<std::vector<LayerCheck>> Verify(const std::string& reference, bool heal) override;
 
@@ -115,6 +119,7 @@ class ImageStore final : public Images, public Maintenance {
   bool IsPinned(const ImageInfo& info) const;
   // What may still be added to the store; ResourceExhausted when it is full.
   Result<uint64_t> Room();
+  Result<bool> ContainersLieApart() const;
   void DiscardLayers(const std::vector<std::string>& unused);
 
   // image_verify.cc
@@ -138,6 +143,8 @@ class ImageStore final : public Images, public Maintenance {
 
   const ImageStoreOptions options_;
   const LayerStore layers_;
+  const SystemClock clock_;
+  RootfsUsageMeter rootfs_usage_{layers_.containers(), clock_};
   Fetcher& fetcher_;
   Unpacker& unpacker_;
   Guarded<State> state_;

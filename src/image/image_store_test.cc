@@ -110,7 +110,7 @@ TEST_F(ImageStoreTest, Rule11AMovedTagLeavesTheOldImageItsDigest) {
   EXPECT_EQ(Entries("images/layers").size(), 1U);
   ASSERT_TRUE(store_->Remove(kName));
   EXPECT_THAT(Entries("images/layers"), IsEmpty());
-  EXPECT_EQ(store_->FsInfo()->used_bytes, 0U);
+  EXPECT_EQ(store_->FsInfo()->images.used_bytes, 0U);
 }
 
 TEST_F(ImageStoreTest, AContainerKeepsItsLayersWhenTheImageGoes) {

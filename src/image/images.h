@@ -64,6 +64,26 @@ struct Usage {
   uint64_t inodes = 0;
 };
 
+// What a container's own files take, and on which file system.
+struct RootfsUsage {
+  int64_t timestamp = 0;  // wall nanoseconds of the measurement
+  std::string mountpoint;
+  uint64_t used_bytes = 0;
+  uint64_t inodes = 0;
+};
+// Of the file system that containers write to.
+struct StoreCapacity {
+  uint64_t bytes = 0, inodes = 0, free_inodes = 0;
+  uint32_t device_major = 0, device_minor = 0;
+};
+struct StoreUsage {
+  int64_t timestamp = 0;
+  Usage images;
+  // The same as `images` unless containers lie on a file system of their own; then all that is used of it.
+  Usage containers;
+  StoreCapacity capacity;
+};
+
 // Who a container runs as, resolved in the image's own /etc/passwd and /etc/group by the sandboxed helper.
 struct UserQuery {
   std::string user;  // "", "1000", "1000:1000", "name", "name:group" (config.User grammar)
@@ -100,7 +120,8 @@ class Images {
   virtual Result<std::vector<ImageInfo>> List() = 0;
   // All names of the image that `reference` names; not there: success. Layers no container needs go too.
   virtual Result<> Remove(const std::string& reference) = 0;
-  virtual Result<Usage> FsInfo() = 0;
+  // From what is recorded and statvfs(3): cheap, no tree is walked.
+  virtual Result<StoreUsage> FsInfo() = 0;
   // Loads an OCI layout (a directory's fd), an OCI archive or a docker archive (a regular file's
   // fd); `name` overrides the names in it. Returns image ids.
   virtual Result<std::vector<std::string>> Import(os::Fd source, const std::string& name) = 0;
@@ -114,6 +135,10 @@ class Images {
   virtual Result<Rootfs> PrepareRootfs(const std::string& container_id,
                                        const std::string& image_id) = 0;
   virtual Result<> RemoveRootfs(const std::string& container_id) = 0;  // not there: success
+  // By container id. Measured by the calling thread, at most for a moment, and kept for a while: a container whose
+  // turn has not come yet, or that has no root file system, is left out.
+  virtual Result<std::map<std::string, RootfsUsage>> RootfsUsages(
+      const std::vector<std::string>& container_ids) = 0;
   virtual Result<std::vector<std::string>> ListRootfs() = 0;  // container ids, for reconcile
 };
 

@@ -56,7 +56,8 @@ class LayerStore {
   // Real directories /dev /proc /sys /etc and files that the OCI runtime mounts on: an image cannot
   // lead it elsewhere with a symlink of that name.
   Result<os::DirFd> InitLayer() const;
-  // <root>/containers
+  // <root>/images, <root>/containers
+  const os::DirFd& images() const { return images_; }
   const os::DirFd& containers() const { return containers_; }
   // Renames the container's directory away and deletes it; not there: success.
   Result<> RemoveContainer(const std::string& container_id) const;

@@ -64,4 +64,19 @@ std::string ContainerCgroupsPath(const std::string& pod_cgroup, const std::strin
   return StrCat(pod_cgroup == "/" ? "" : pod_cgroup, "/", container_id);
 }
 
+std::string CgroupOf(const std::string& path, bool systemd) {
+  if (!systemd) return path;
+  const std::vector<std::string_view> parts = Split(path, ':');
+  const std::string_view slice = parts[0];
+  std::string out;
+  if (slice != "-.slice") {
+    const size_t end = slice.size() - std::min(slice.size(), std::string_view(".slice").size());
+    for (size_t dash = slice.find('-'); dash < end; dash = slice.find('-', dash + 1))
+      out += StrCat("/", slice.substr(0, dash), ".slice");
+    out += StrCat("/", slice);
+  }
+  if (parts.size() == 3) out += StrCat("/", parts[1], "-", parts[2], ".scope");
+  return out.empty() ? "/" : out;
+}
+
 }  // namespace berth::pod

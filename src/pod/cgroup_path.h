@@ -25,4 +25,11 @@ Result<PodCgroup> PlanPodCgroup(const std::string& given, const std::string& def
 std::string ContainerCgroupsPath(const std::string& pod_cgroup, const std::string& container_id,
                                  bool systemd);
 
+// Where the group of a cgroups_path or a pod's group is, below every hierarchy (systemd.slice(5): "a-b.slice" lies in
+// "a.slice"):
+//   /kubepods/pod1/<id>                          as it is
+//   kubepods-burstable-pod1.slice                /kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice
+//   kubepods-burstable-pod1.slice:berth:<id>     .../berth-<id>.scope
+std::string CgroupOf(const std::string& path, bool systemd);
+
 }  // namespace berth::pod

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods and containers: the one place that decides. Every method is a CRI call's meaning, blocking,
-// from any thread. Owned by the daemon; images, runtime, network, host, records and clock are
+// from any thread. Owned by the daemon; images, runtime, network, host, records, clock and stats are
 // borrowed and outlive it.
 #pragma once
 
@@ -15,11 +15,14 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "image/images.h"
+#include "pod/metrics.h"
 #include "pod/records.h"
+#include "pod/stats.h"
 #include "pod/types.h"
 #include "runtime/host.h"
 #include "runtime/network.h"
 #include "runtime/runtime.h"
+#include "runtime/stats.h"
 
 namespace berth::pod {
 
@@ -67,6 +70,7 @@ class Engine {
     runtime::Host& host;
     Records& records;
     const Clock& clock;
+    runtime::Stats& stats;
   };
   Engine(Dependencies dependencies, EngineConfig config);
   Engine(const Engine&) = delete;
@@ -117,6 +121,14 @@ class Engine {
   Result<runtime::SessionStreams> StartAttach(const AttachOptions& options);
   Result<PortForwardOptions> CheckPortForward(PortForwardOptions options);
   Result<os::Fd> StartPortForward(const PortForwardOptions& options);
+  // Of a container in any state; figures only while it runs. NotFound.
+  Result<ContainerStats> GetContainerStats(const std::string& id);
+  // Of those that run; filter.state does not count. One that cannot be read is left out, with a warning.
+  std::vector<ContainerStats> ListContainerStats(const ContainerFilter& filter);
+  // The same of pods: figures while ready, lists of those that are.
+  Result<SandboxStats> PodSandboxStats(const std::string& id);
+  std::vector<SandboxStats> ListPodSandboxStats(const SandboxFilter& filter);
+  std::vector<SandboxMetrics> ListPodSandboxMetrics();
 
   // JSON for `crictl inspect` and `inspectp`: key -> JSON text.
   Result<StringMap> PodSandboxInfo(const std::string& id);

@@ -47,6 +47,7 @@ struct SandboxObject {
     bool gone = false;
     std::optional<Error> run_error;  // for those who joined the RunPodSandbox
     ListItem<SandboxStatus, SandboxState> listed;
+    std::shared_ptr<runtime::Meter> meter;  // of its own control group, from the first question on
   };
   explicit SandboxObject(SandboxRecord record) : id(record.id) {
     state.Lock()->record = std::move(record);
@@ -72,6 +73,7 @@ struct ContainerObject {
     std::optional<Error> create_error;
     std::optional<runtime::ExitRecord> pending_exit;  // came while creating or starting
     ListItem<ContainerStatus, ContainerState> listed;
+    std::shared_ptr<runtime::Meter> meter;  // while it runs, from the first question on
     bool Ended() const {
       return gone || record.phase == ContainerPhase::kExited ||
              record.phase == ContainerPhase::kRemoving;
@@ -88,6 +90,32 @@ struct ContainerObject {
 
 using SandboxPtr = std::shared_ptr<SandboxObject>;
 using ContainerPtr = std::shared_ptr<ContainerObject>;
+
+// What statistics need of a container and a pod, copied under its lock.
+struct ContainerFacts {
+  std::string id, sandbox_id;
+  ContainerMetadata metadata;
+  StringMap labels, annotations;
+  std::string image, cgroup;
+  std::optional<LinuxResources> resources;
+  int64_t started_at = 0;
+  bool running = false;
+  std::shared_ptr<runtime::Meter> meter;  // set while running
+};
+struct SandboxFacts {
+  std::string id;
+  PodMetadata metadata;
+  StringMap labels, annotations;
+  std::string cgroup;
+  bool ready = false, host_network = false, own_group = false;
+  std::shared_ptr<runtime::Meter> meter;  // set while ready, when the group is its own
+};
+// What the metrics of every container share.
+struct StoreMetrics {
+  std::map<std::string, image::RootfsUsage> files;
+  std::optional<image::StoreCapacity> capacity;
+  std::string device;
+};
 
 struct Table {
   std::map<std::string, SandboxPtr> sandboxes;
@@ -108,6 +136,9 @@ struct Engine::Impl {
   Result<ContainerPtr> NeedContainer(const std::string& id);
   std::vector<ContainerPtr> ContainersOf(const std::string& sandbox_id);
   std::vector<ContainerStatus> StatusesOf(const std::string& sandbox_id);
+  // What a filter lets through now (lists.cc).
+  std::vector<SandboxPtr> Select(const SandboxFilter& filter);
+  std::vector<ContainerPtr> Select(const ContainerFilter& filter);
   void Forget(const SandboxPtr& sandbox);
   void Forget(const ContainerPtr& container);
 
@@ -190,6 +221,23 @@ struct Engine::Impl {
   // --- sessions.cc
   Result<runtime::SessionStreams> StartExec(const ExecOptions& options);
   Result<SandboxRecord> NeedReady(const std::string& id, std::string_view what);
+  // --- stats.cc, sandbox_stats.cc. No value of FactsOf: it is in no list.
+  std::optional<ContainerFacts> FactsOf(ContainerObject& container);
+  std::optional<SandboxFacts> FactsOf(SandboxObject& sandbox);
+  std::vector<ContainerFacts> RunningContainers(ContainerFilter filter);
+  std::vector<SandboxFacts> ReadySandboxes(SandboxFilter filter);
+  bool HasOwnGroup(const SandboxRecord& record);
+  std::vector<ContainerStats> ReadContainers(const std::vector<ContainerFacts>& containers);
+  std::vector<SandboxStats> ReadSandboxes(const std::vector<SandboxFacts>& sandboxes,
+                                          std::vector<ContainerFacts> running);
+  std::map<std::string, runtime::NetworkUsage> ReadNetworks(
+      const std::vector<SandboxFacts>& sandboxes);
+  StoreMetrics ReadStore(const std::vector<ContainerFacts>& containers);
+  std::optional<MetricSet> MetricsOf(const SandboxFacts& sandbox, const ContainerFacts& container,
+                                     const StoreMetrics& store);
+  // Nothing runs in the group any more: its files are closed once no reading uses them.
+  static void DropMeter(ContainerObject& container);
+  void DropMeter(SandboxObject& sandbox);
 
   // --- recover.cc
   Result<> Recover();

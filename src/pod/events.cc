@@ -108,6 +108,7 @@ void Engine::Impl::OnExited(const runtime::ContainerExited& event) {
     Emit(LifecycleEvent::Type::kStopped, container->sandbox_id, container->id);
   }
   container->state.NotifyAll();
+  DropMeter(*container);
   PersistOrLog(*container);
   // Without a PID namespace of its own the container's other processes outlive its init. Not on this
   // thread: a monitor that hangs must not hold up the events of other pods.
@@ -134,6 +135,7 @@ void Engine::Impl::OnLost(const runtime::MonitorLost& event) {
     if (was_ready) state->record.phase = SandboxPhase::kNotReady;
   }
   sandbox->state.NotifyAll();
+  DropMeter(*sandbox);
   if (was_ready) {
     LogWarn(StrCat("pod ", sandbox->id, ": its monitor is gone; the pod is not ready any more"));
     PersistOrLog(*sandbox);
@@ -153,6 +155,7 @@ void Engine::Impl::OnLost(const runtime::MonitorLost& event) {
     }
     if (!changed) continue;
     container->state.NotifyAll();
+    DropMeter(*container);
     PersistOrLog(*container);
   }
 }

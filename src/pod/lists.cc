@@ -7,13 +7,13 @@ namespace berth::pod {
 
 namespace {
 
-// Calls `visit` with the locked state of each pod that the filter lets through.
+// Calls `visit` with the locked state of each pod that the filter lets through, and with the pod.
 template <class Visit>
 void ForEach(Guarded<Table>& table, const SandboxFilter& filter, const Visit& visit) {
   std::vector<SandboxPtr> candidates = Candidates(table.Lock()->sandboxes, filter.id);
   for (const SandboxPtr& sandbox : candidates) {
     auto state = sandbox->state.Lock();
-    if (Visible(*state) && Matches(filter, state->record)) visit(*state);
+    if (Visible(*state) && Matches(filter, state->record)) visit(*state, sandbox);
   }
 }
 
@@ -33,28 +33,42 @@ void ForEach(Guarded<Table>& table, const ContainerFilter& filter, const Visit& 
   for (const ContainerPtr& container : candidates) {
     if (!sandbox_id.empty() && container->sandbox_id != sandbox_id) continue;
     auto state = container->state.Lock();
-    if (Visible(*state) && Matches(filter, state->record)) visit(*state);
+    if (Visible(*state) && Matches(filter, state->record)) visit(*state, container);
   }
 }
 
 }  // namespace
 
+std::vector<SandboxPtr> Engine::Impl::Select(const SandboxFilter& filter) {
+  std::vector<SandboxPtr> out;
+  ForEach(table, filter, [&](auto&, const SandboxPtr& sandbox) { out.push_back(sandbox); });
+  return out;
+}
+
+std::vector<ContainerPtr> Engine::Impl::Select(const ContainerFilter& filter) {
+  std::vector<ContainerPtr> out;
+  ForEach(table, filter, [&](auto&, const ContainerPtr& container) { out.push_back(container); });
+  return out;
+}
+
 std::vector<SandboxStatus> Engine::ListPodSandbox(const SandboxFilter& filter) {
   std::vector<SandboxStatus> out;
-  ForEach(impl_->table, filter, [&](auto& state) { out.push_back(StatusOf(state.record)); });
+  ForEach(impl_->table, filter,
+          [&](auto& state, const auto&) { out.push_back(StatusOf(state.record)); });
   return out;
 }
 
 std::vector<ContainerStatus> Engine::ListContainers(const ContainerFilter& filter) {
   std::vector<ContainerStatus> out;
-  ForEach(impl_->table, filter, [&](auto& state) { out.push_back(StatusOf(state.record)); });
+  ForEach(impl_->table, filter,
+          [&](auto& state, const auto&) { out.push_back(StatusOf(state.record)); });
   return out;
 }
 
 std::string Engine::EncodedPodSandboxes(const SandboxFilter& filter,
                                         void (*encode)(const SandboxStatus&, std::string*)) {
   std::string out;
-  ForEach(impl_->table, filter, [&](auto& state) {
+  ForEach(impl_->table, filter, [&](auto& state, const auto&) {
     state.listed.AppendTo(&out, StateOf(state.record), encode,
                           [&] { return StatusOf(state.record); });
   });
@@ -64,7 +78,7 @@ std::string Engine::EncodedPodSandboxes(const SandboxFilter& filter,
 std::string Engine::EncodedContainers(const ContainerFilter& filter,
                                       void (*encode)(const ContainerStatus&, std::string*)) {
   std::string out;
-  ForEach(impl_->table, filter, [&](auto& state) {
+  ForEach(impl_->table, filter, [&](auto& state, const auto&) {
     state.listed.AppendTo(&out, StateOf(state.record), encode,
                           [&] { return StatusOf(state.record); });
   });

@@ -49,6 +49,7 @@ Result<> Engine::Impl::StopClaimed(const Call& call, SandboxObject& sandbox) {
         "wait for containers being created");
   }
   TRY(StopContainersOf(call, sandbox.id));
+  DropMeter(sandbox);
   SandboxRecord record = sandbox.state.Lock()->record;
   TRY(Dismantle(record));
   {

@@ -57,6 +57,7 @@ void Engine::Impl::Forget(const SandboxPtr& sandbox) {
   }
   sandbox->state.Lock()->gone = true;
   sandbox->state.NotifyAll();
+  DropMeter(*sandbox);
 }
 
 void Engine::Impl::Forget(const ContainerPtr& container) {
@@ -68,6 +69,7 @@ void Engine::Impl::Forget(const ContainerPtr& container) {
   }
   container->state.Lock()->gone = true;
   container->state.NotifyAll();
+  DropMeter(*container);
 }
 
 Result<SandboxStatus> Engine::PodSandboxStatus(const std::string& id) {

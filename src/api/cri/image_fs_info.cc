@@ -3,17 +3,22 @@
 
 namespace berth::api {
 
+namespace {
+
+void ToProto(const image::Usage& in, int64_t timestamp, v1::FilesystemUsage* out) {
+  out->set_timestamp(timestamp);
+  out->mutable_fs_id()->set_mountpoint(in.mountpoint);
+  out->mutable_used_bytes()->set_value(in.used_bytes);
+  out->mutable_inodes_used()->set_value(in.inodes);
+}
+
+}  // namespace
+
 BERTH_CRI_HANDLER(ImageFsInfo) {
   (void)call, (void)request;
-  image::Usage usage = TRY(services.images.FsInfo());
-  for (auto* list :
-       {response->mutable_image_filesystems(), response->mutable_container_filesystems()}) {
-    v1::FilesystemUsage* entry = list->Add();
-    entry->set_timestamp(services.clock.WallNanos());
-    entry->mutable_fs_id()->set_mountpoint(usage.mountpoint);
-    entry->mutable_used_bytes()->set_value(usage.used_bytes);
-    entry->mutable_inodes_used()->set_value(usage.inodes);
-  }
+  const image::StoreUsage usage = TRY(services.images.FsInfo());
+  ToProto(usage.images, usage.timestamp, response->add_image_filesystems());
+  ToProto(usage.containers, usage.timestamp, response->add_container_filesystems());
   return Ok();
 }
 

@@ -21,6 +21,8 @@ namespace {
 // Slow calls must not starve quick ones: the kubelet judges our health by List and Status.
 struct Executors {
   Executor quick{{.name = "quick calls", .max_threads = 4}};
+  // Readings of a large node, or a large container's files, take a while.
+  Executor stats{{.name = "statistics", .max_threads = 4}};
   Executor lifecycle{{.name = "lifecycle calls", .max_threads = 64}};
   Executor wait{{.name = "waiting calls", .max_threads = 512}};
 };
@@ -151,6 +153,15 @@ class RuntimeApi final : public Api {
     BERTH_SERVE_ENCODED(ListPodSandbox, StreamPodSandboxes, quick)
     BERTH_SERVE(ContainerStatus, quick)
     BERTH_SERVE_ENCODED(ListContainers, StreamContainers, quick)
+    BERTH_SERVE(ContainerStats, stats)
+    BERTH_SERVE(ListContainerStats, stats)
+    BERTH_SERVE(PodSandboxStats, stats)
+    BERTH_SERVE(ListPodSandboxStats, stats)
+    BERTH_SERVE_V1(ListMetricDescriptors, quick)
+    BERTH_SERVE_V1(ListPodSandboxMetrics, stats)
+    BERTH_SERVE_IN_PIECES(StreamContainerStats, ListContainerStats, stats)
+    BERTH_SERVE_IN_PIECES(StreamPodSandboxStats, ListPodSandboxStats, stats)
+    BERTH_SERVE_IN_PIECES(StreamPodSandboxMetrics, ListPodSandboxMetrics, stats)
     BERTH_SERVE(Exec, quick)
     BERTH_SERVE(Attach, quick)
     BERTH_SERVE(PortForward, quick)

@@ -132,10 +132,11 @@ TEST_F(ServerTest, WhatHasNoMeaningIsRefusedBeforeAnythingIsMade) {
 }
 
 TEST_F(ServerTest, CallsOfLaterIssuesAnswerUnimplemented) {
-  v1::ContainerStatsResponse stats;
-  EXPECT_EQ(
-      Call(*runtime_, &Runtime::ContainerStats, v1::ContainerStatsRequest(), &stats).error_code(),
-      grpc::StatusCode::UNIMPLEMENTED);
+  v1::UpdateContainerResourcesResponse update;
+  EXPECT_EQ(Call(*runtime_, &Runtime::UpdateContainerResources,
+                 v1::UpdateContainerResourcesRequest(), &update)
+                .error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
 }
 
 TEST_F(ServerTest, ExecAttachAndPortForwardGiveAnAddress) {

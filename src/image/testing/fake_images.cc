@@ -134,15 +134,28 @@ Result<> FakeImages::Remove(const std::string& reference) {
   return Ok();
 }
 
-Result<Usage> FakeImages::FsInfo() {
+Result<StoreUsage> FakeImages::FsInfo() {
   TRY(Enter("FsInfo", ""));
   auto state = state_.Lock();
-  Usage usage{.mountpoint = "/var/lib/berth", .used_bytes = 0, .inodes = 0};
-  for (const auto& [id, image] : state->images) {
-    usage.used_bytes += image.info.size_bytes;
-    usage.inodes += 1;
-  }
+  StoreUsage usage;
+  usage.timestamp = 1;
+  usage.images.mountpoint = "/fake/images";
+  for (const auto& [id, image] : state->images) usage.images.used_bytes += image.info.size_bytes;
+  usage.images.inodes = state->images.size();
+  usage.containers = usage.images;
+  usage.capacity = {
+      .bytes = 1 << 30, .inodes = 1000, .free_inodes = 900, .device_major = 8, .device_minor = 1};
   return usage;
+}
+
+Result<std::map<std::string, RootfsUsage>> FakeImages::RootfsUsages(
+    const std::vector<std::string>& container_ids) {
+  TRY(Enter("RootfsUsages", ""));
+  std::map<std::string, RootfsUsage> out;
+  auto state = state_.Lock();
+  for (const std::string& id : container_ids)
+    if (state->rootfs.contains(id)) out[id] = {1, "/fake/images", 4096, 1};
+  return out;
 }
 
 Result<std::vector<std::string>> FakeImages::Import(os::Fd, const std::string& name) {

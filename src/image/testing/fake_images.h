@@ -44,7 +44,7 @@ class FakeImages final : public Images {
   Result<std::optional<FoundImage>> Find(const std::string& reference) override;
   Result<std::vector<ImageInfo>> List() override;
   Result<> Remove(const std::string& reference) override;
-  Result<Usage> FsInfo() override;
+  Result<StoreUsage> FsInfo() override;
   // Unimplemented.
   Result<std::vector<std::string>> Import(os::Fd source, const std::string& name) override;
   // Numeric users as they are; "root" is 0; any other name is NotFound. Honours uid, username, gid
@@ -54,6 +54,9 @@ class FakeImages final : public Images {
   Result<Rootfs> PrepareRootfs(const std::string& container_id,
                                const std::string& image_id) override;
   Result<> RemoveRootfs(const std::string& container_id) override;
+  // 4096 bytes and 1 inode each, of the root file systems that exist.
+  Result<std::map<std::string, RootfsUsage>> RootfsUsages(
+      const std::vector<std::string>& container_ids) override;
   Result<std::vector<std::string>> ListRootfs() override;
 
  private:

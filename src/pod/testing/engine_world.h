@@ -24,6 +24,7 @@
 #include "runtime/testing/fake_host.h"
 #include "runtime/testing/fake_network.h"
 #include "runtime/testing/fake_runtime.h"
+#include "runtime/testing/fake_stats.h"
 
 namespace berth::pod {
 
@@ -53,7 +54,7 @@ class World {
     engine.reset();
     Heal();
     engine = std::make_unique<Engine>(
-        Engine::Dependencies{images, runtime, network, host, records, clock}, config);
+        Engine::Dependencies{images, runtime, network, host, records, clock, stats}, config);
     engine->SetEventListener([this](const LifecycleEvent& e) { events_.Lock()->push_back(e); });
     return engine->Recover();
   }
@@ -120,6 +121,7 @@ class World {
   image::FakeImages images;
   FakeRecords records;
   ManualClock clock;
+  runtime::FakeStats stats{clock};
   EngineConfig config;
 
  private:

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/cri/convert_stats.h"
+#include "api/cri/handlers.h"
+
+namespace berth::api {
+
+BERTH_CRI_HANDLER(PodSandboxStats) {
+  (void)call;
+  ToProto(TRY(services.engine.PodSandboxStats(request.pod_sandbox_id())),
+          response->mutable_stats());
+  return Ok();
+}
+
+}  // namespace berth::api
