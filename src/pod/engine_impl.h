@@ -227,7 +227,11 @@ struct Engine::Impl {
   std::vector<ContainerFacts> RunningContainers(ContainerFilter filter);
   std::vector<SandboxFacts> ReadySandboxes(SandboxFilter filter);
   bool HasOwnGroup(const SandboxRecord& record);
-  std::vector<ContainerStats> ReadContainers(const std::vector<ContainerFacts>& containers);
+  // By container id. One question for a whole list: its walks share one limit of time.
+  using Files = std::map<std::string, image::RootfsUsage>;
+  Files ReadFiles(const std::vector<ContainerFacts>& containers);
+  std::vector<ContainerStats> ReadContainers(const std::vector<ContainerFacts>& containers,
+                                             const Files& files);
   std::vector<SandboxStats> ReadSandboxes(const std::vector<SandboxFacts>& sandboxes,
                                           std::vector<ContainerFacts> running);
   std::map<std::string, runtime::NetworkUsage> ReadNetworks(

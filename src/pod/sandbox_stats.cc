@@ -96,6 +96,7 @@ std::map<std::string, runtime::NetworkUsage> Engine::Impl::ReadNetworks(
 std::vector<SandboxStats> Engine::Impl::ReadSandboxes(const std::vector<Sandbox>& sandboxes,
                                                       std::vector<Container> running) {
   std::map<std::string, runtime::NetworkUsage> networks = ReadNetworks(sandboxes);
+  const Files files = ReadFiles(running);
   auto containers = BySandbox(std::move(running));
   std::vector<SandboxStats> out;
   for (const Sandbox& sandbox : sandboxes) {
@@ -105,7 +106,7 @@ std::vector<SandboxStats> Engine::Impl::ReadSandboxes(const std::vector<Sandbox>
     stats.labels = sandbox.labels;
     stats.annotations = sandbox.annotations;
     if (sandbox.ready) {
-      stats.containers = ReadContainers(containers[sandbox.id]);
+      stats.containers = ReadContainers(containers[sandbox.id], files);
       if (const auto at = networks.find(sandbox.id); at != networks.end())
         stats.network = at->second;
       if (sandbox.own_group && sandbox.meter) {
@@ -174,9 +175,7 @@ std::optional<MetricSet> Engine::Impl::MetricsOf(const Sandbox& sandbox, const C
 
 StoreMetrics Engine::Impl::ReadStore(const std::vector<Container>& containers) {
   StoreMetrics store;
-  std::vector<std::string> ids;
-  for (const Container& container : containers) ids.push_back(container.id);
-  if (auto files = d.images.RootfsUsages(ids)) store.files = std::move(*files);
+  store.files = ReadFiles(containers);
   auto usage = d.images.FsInfo();
   if (!usage) {
     LogWarn(StrCat("metrics: image store: ", usage.error().message()));

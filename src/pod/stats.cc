@@ -119,12 +119,19 @@ void Engine::Impl::DropMeter(SandboxObject& sandbox) {
   d.stats.Forget(sandbox.id);
 }
 
-// One that cannot be read is left out and does not cost the others.
-std::vector<ContainerStats> Engine::Impl::ReadContainers(const std::vector<Facts>& containers) {
+Engine::Impl::Files Engine::Impl::ReadFiles(const std::vector<Facts>& containers) {
   std::vector<std::string> ids;
+  ids.reserve(containers.size());
   for (const Facts& facts : containers) ids.push_back(facts.id);
   auto files = d.images.RootfsUsages(ids);
-  if (!files) LogWarn(StrCat("statistics: containers' files: ", files.error().message()));
+  if (files) return std::move(*files);
+  LogWarn(StrCat("statistics: containers' files: ", files.error().message()));
+  return {};
+}
+
+// One that cannot be read is left out and does not cost the others.
+std::vector<ContainerStats> Engine::Impl::ReadContainers(const std::vector<Facts>& containers,
+                                                         const Files& files) {
   std::vector<ContainerStats> out;
   for (const Facts& facts : containers) {
     auto usage = ReadMeter(facts.meter.get(), os::CgroupDetail::kUsage);
@@ -133,8 +140,7 @@ std::vector<ContainerStats> Engine::Impl::ReadContainers(const std::vector<Facts
     if (!usage || !*usage) continue;
     ContainerStats stats = StatsWithoutFigures(facts);
     stats.usage = std::move(*usage);
-    if (files)
-      if (const auto at = files->find(facts.id); at != files->end()) stats.files = at->second;
+    if (const auto at = files.find(facts.id); at != files.end()) stats.files = at->second;
     out.push_back(std::move(stats));
   }
   return out;
@@ -154,7 +160,8 @@ Result<ContainerStats> Engine::GetContainerStats(const std::string& id) {
 }
 
 std::vector<ContainerStats> Engine::ListContainerStats(const ContainerFilter& filter) {
-  return impl_->ReadContainers(impl_->RunningContainers(filter));
+  const std::vector<Facts> running = impl_->RunningContainers(filter);
+  return impl_->ReadContainers(running, impl_->ReadFiles(running));
 }
 
 }  // namespace berth::pod
