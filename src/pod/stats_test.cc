@@ -133,20 +133,30 @@ TEST_F(StatsTest, FiltersAreAndedAndTakePrefixes) {
   const std::string b = Start(db, "b");
   world_.stats.SetGroup(PathOf(web, a), Group(1, 1));
   world_.stats.SetGroup(PathOf(db, b), Group(1, 1));
-  auto ids = [&](const ContainerFilter& filter) {
+  auto ids = [&](const std::string& id, const std::string& sandbox_id, const StringMap& labels) {
+    ContainerFilter filter;
+    filter.id = id;
+    filter.sandbox_id = sandbox_id;
+    filter.labels = labels;
     std::vector<std::string> out;
     for (const ContainerStats& stats : world_.engine->ListContainerStats(filter))
       out.push_back(stats.id);
     return out;
   };
-  EXPECT_THAT(ids({.id = a.substr(0, 20)}), ElementsAre(a));
-  EXPECT_THAT(ids({.sandbox_id = db.substr(0, 20)}), ElementsAre(b));
-  EXPECT_THAT(ids({.id = a, .sandbox_id = db}), IsEmpty());
-  EXPECT_THAT(ids({.id = "nope"}), IsEmpty());
-  EXPECT_THAT(ids({.labels = {{"no", "such"}}}), IsEmpty());
-  EXPECT_THAT(world_.engine->ListPodSandboxStats({.id = "nope"}), IsEmpty());
-  EXPECT_EQ(world_.engine->ListPodSandboxStats({.id = web}).size(), 1U);
-  EXPECT_THAT(world_.engine->ListPodSandboxStats({.labels = {{"no", "such"}}}), IsEmpty());
+  EXPECT_THAT(ids(a.substr(0, 20), "", {}), ElementsAre(a));
+  EXPECT_THAT(ids("", db.substr(0, 20), {}), ElementsAre(b));
+  EXPECT_THAT(ids(a, db, {}), IsEmpty());
+  EXPECT_THAT(ids("nope", "", {}), IsEmpty());
+  EXPECT_THAT(ids("", "", {{"no", "such"}}), IsEmpty());
+  auto pods = [&](const std::string& id, const StringMap& labels) {
+    SandboxFilter filter;
+    filter.id = id;
+    filter.labels = labels;
+    return world_.engine->ListPodSandboxStats(filter).size();
+  };
+  EXPECT_EQ(pods("nope", {}), 0U);
+  EXPECT_EQ(pods(web, {}), 1U);
+  EXPECT_EQ(pods("", {{"no", "such"}}), 0U);
 }
 
 TEST_F(StatsTest, APodHasItsOwnGroupItsNetworkAndItsContainers) {

@@ -4,10 +4,10 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import time
 
+from support import trace
 from support.suite import contains, equal, eventually, test
 
 MIB = 1 << 20
@@ -239,23 +239,13 @@ def test_the_image_store_grows_with_a_pull_and_shrinks_with_a_removal(node):
 @test(seconds=120)
 def test_a_list_opens_nothing_again(node):
     """The system calls of berthd for one more list of what it has listed before."""
-    if not shutil.which("strace"):
-        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "strace"], capture_output=True)
     pods = [node.pod() for _ in range(4)]
     try:
         for pod in pods:
             pod.run()
         node.json("statsp", "-o", "json")
-        trace = node.work / "strace.txt"
-        tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", trace, "-e", "trace=openat,openat2,open,pread64,socket",
-                                   "-p", str(node.daemon.pid)], stderr=subprocess.DEVNULL)
-        time.sleep(1)
-        node.json("statsp", "-o", "json")
-        time.sleep(0.3)
-        tracer.terminate()
-        tracer.wait()
-        calls = re.findall(r"^\d+ +(\w+)\((.*)", trace.read_text(), re.M)
-        opened = [call for call in calls if call[0].startswith("open")]
+        calls = trace.calls_during(node, lambda: node.json("statsp", "-o", "json"), [*trace.OPENS, "pread64"])
+        opened = [call for call in calls if call[0] in trace.OPENS]
         equal(opened, [], "files that were opened")
         reads = [call for call in calls if call[0] == "pread64"]
         # v1: four files for each of four containers and four pods.

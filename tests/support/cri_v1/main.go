@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A client of the published runtime.v1: each Stream... call must tell what its List... call tells, once each, in messages
 // that are not empty, and end after it.   cri_v1 SOCKET [CALL NOT SERVED YET,...]
+// Or it measures one call:   cri_v1 SOCKET time CALL TIMES   writes "CALL: p50 ... p99 ... us, ... bytes".
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -72,10 +75,37 @@ func same[Item, Message any](name string, later map[string]bool, listed []Item, 
 	fmt.Printf("ok     %s: %d items in %d messages\n", name, len(want), messages)
 }
 
+// measure makes a call without arguments again and again, one at a time.
+func measure(ctx context.Context, connection *grpc.ClientConn, call string, times int) {
+	took := make([]time.Duration, 0, times)
+	var size int
+	for range times {
+		request, response := &emptypb.Empty{}, &emptypb.Empty{} // what the answer holds stays in its unknown fields
+		began := time.Now()
+		if err := connection.Invoke(ctx, "/runtime.v1.RuntimeService/"+call, request, response); err != nil {
+			fail("%s: %v", call, err)
+		}
+		took = append(took, time.Since(began))
+		size = len(response.ProtoReflect().GetUnknown())
+	}
+	slices.Sort(took)
+	fmt.Printf("%s: p50 %d p99 %d us, %d bytes\n", call, took[times/2].Microseconds(), took[times*99/100].Microseconds(), size)
+}
+
 func main() {
 	connection, err := grpc.NewClient("unix://"+os.Args[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		fail("%v", err)
+	}
+	if len(os.Args) == 5 && os.Args[2] == "time" {
+		times, err := strconv.Atoi(os.Args[4])
+		if err != nil || times < 1 {
+			fail("how often: %q", os.Args[4])
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		measure(ctx, connection, os.Args[3], times)
+		return
 	}
 	later := map[string]bool{}
 	for _, name := range strings.Split(strings.Join(os.Args[2:], ","), ",") {
