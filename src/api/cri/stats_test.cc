@@ -21,9 +21,13 @@ runtime::Usage FullUsage() {
   usage.nano_cores = 5;
   usage.group.cpu.emplace().usage_ns = 9;
   usage.group.cpu->pressure = os::Pressure{{.total_us = 2, .avg10 = 1.5}, {.total_us = 1}};
-  usage.group.memory = os::CgroupMemory{.usage = 100, .working_set = 60, .limit = 200, .rss = 50};
-  usage.group.memory->swap = 3;
-  usage.group.memory->swap_limit = 10;
+  os::CgroupMemory& memory = usage.group.memory.emplace();
+  memory.usage = 100;
+  memory.working_set = 60;
+  memory.limit = 200;
+  memory.rss = 50;
+  memory.swap = 3;
+  memory.swap_limit = 10;
   usage.group.io_pressure.emplace();
   usage.group.tasks = 4;
   return usage;
@@ -59,7 +63,7 @@ TEST(ConvertStats, Rule22AContainerWithItsLabelsAndAnnotations) {
 
 TEST(ConvertStats, WhatIsNotKnownIsNotSaid) {
   pod::ContainerStats in;
-  in.usage.emplace().group.memory = os::CgroupMemory{.usage = 1, .working_set = 1};
+  in.usage.emplace().group.memory.emplace().usage = 1;
   v1::ContainerStats out;
   ToProto(in, &out);
   EXPECT_FALSE(out.has_cpu());
