@@ -65,6 +65,8 @@ Result<> Monitor::Handle(Server::Request request) {
       return With(request, &Monitor::DoExecKill);
     case Type::kReopenLog:
       return With(request, &Monitor::DoReopenLog);
+    case Type::kUpdate:
+      return With(request, &Monitor::DoUpdate);
     case Type::kAttach:
       return With(request, &Monitor::DoAttach);
     case Type::kDialer:

@@ -89,6 +89,7 @@ class Monitor {
   void DoDelete(ReplyTo to, ContainerCall call, Fds fds);
   void RunDelete(ReplyTo to, const std::string& id, uint32_t timeout_ms);
   void DoReopenLog(ReplyTo to, ContainerCall call, Fds fds);
+  void DoUpdate(ReplyTo to, ContainerCall call, Fds fds);
   void InitEnded(Container& container);
   void ContainerEnded(Container& container);
   void Remove(const std::string& id);

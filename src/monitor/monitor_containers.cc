@@ -186,6 +186,22 @@ void Monitor::DoReopenLog(ReplyTo to, ContainerCall call, Fds) {
   Reply(to, (*container)->ReopenLog());
 }
 
+// `update` of the OCI runtime with what the daemon has put in the bundle; the daemon sends one at a time.
+void Monitor::DoUpdate(ReplyTo to, ContainerCall call, Fds) {
+  const std::string& id = call.container_id;
+  Result<Container*> container = Find(id);
+  if (!container) return ReplyError(to, container.error());
+  if ((*container)->phase() == Phase::kExited || (*container)->pid() == 0)
+    return ReplyError(to, WrongState(id, "neither created nor running"));
+  CallSpec spec = RuntimeCall("update", NextNumber(), call.timeout_ms);
+  for (std::string arg :
+       {std::string("--resources"),
+        StrCat(setup_->pod_path, "/", kContainersDir, "/", id, "/", kResourcesName), id})
+    spec.args.push_back(std::move(arg));
+  Result<> run = RunProgram(std::move(spec), [this, to](Result<> done) { Reply(to, done); });
+  if (!run) ReplyError(to, run.error());
+}
+
 // Without a PID namespace of its own the kernel ends nobody but the init.
 void Monitor::InitEnded(Container& container) {
   if (container.own_pid_namespace()) return;

@@ -4,7 +4,7 @@
 // src/runtime. Any thread.
 //
 //   packet    u32 type, u64 id, body     base/wire.h; at most kMaxPacket bytes, at most kMaxFds fds
-//   request   type Hello..Dialer, id chosen by the daemon, != 0
+//   request   type below kReply, id chosen by the daemon, != 0
 //   reply     type kReply, the request's id; body = u32 code, u32 errno, text message, and the answer if code
 //             is 0
 //   event     type kContainerExited or kExecExited, id 0
@@ -54,7 +54,8 @@ inline constexpr int kRunDirFd = 4;
 //     handler                     name of the OCI runtime handler, for cleaning up without a monitor
 //     resolv.conf hosts hostname
 //     shm/                        the pod's tmpfs, attached only in the OCI runtime's mount namespace
-//     c/<container id>/           bundle: config.json, and rootfs/ (attached like shm)
+//     c/<container id>/           bundle: config.json, and rootfs/ (attached like shm);
+//                                 resources.json of the last update
 //     exits/<container id>        exit record, written before the exit is reported
 //     calls/                      short-lived: process.json of execs, pid files, console sockets, the
 //                                 runtimes' logs
@@ -62,6 +63,7 @@ inline constexpr const char* kSocketName = "monitor.sock";
 inline constexpr const char* kExitsDir = "exits";
 inline constexpr const char* kCallsDir = "calls";
 inline constexpr const char* kContainersDir = "c";
+inline constexpr const char* kResourcesName = "resources.json";
 
 enum class Type : uint32_t {
   kHello = 1,
@@ -76,6 +78,7 @@ enum class Type : uint32_t {
   kReopenLog = 11,
   kAttach = 12,
   kShutdown = 13,
+  kUpdate = 14,
   kDialer = 20,  // no body; [2]: the monitor's end of the dialer; the network namespace
   kReply = 100,
   kContainerExited = 101,
@@ -125,7 +128,7 @@ struct Create {  // [1..2]: the rootfs as a detached mount; the log directory
   std::string log_path;  // relative to the log directory
   uint32_t timeout_ms = 0;
 };
-struct ContainerCall {  // Start, KillAll, Delete, ReopenLog
+struct ContainerCall {  // Start, KillAll, Delete, ReopenLog, Update
   std::string container_id;
   uint32_t timeout_ms = 0;
 };

@@ -68,6 +68,15 @@ Result<runtime::ExecOutput> Engine::ExecSync(const Call&, const std::string& id,
                                              std::chrono::nanoseconds timeout) {
   return impl_->ExecSync(id, command, timeout);
 }
+Result<> Engine::UpdateContainerResources(const Call& call, const std::string& id,
+                                          const LinuxResources& resources) {
+  return impl_->UpdateContainer(call, id, resources);
+}
+Result<> Engine::UpdatePodSandboxResources(const std::string& id,
+                                           const std::optional<LinuxResources>& overhead,
+                                           const std::optional<LinuxResources>& resources) {
+  return impl_->UpdateSandbox(id, overhead, resources);
+}
 Result<StringMap> Engine::PodSandboxInfo(const std::string& id) {
   return impl_->PodSandboxInfo(id);
 }

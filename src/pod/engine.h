@@ -130,6 +130,15 @@ class Engine {
   std::vector<SandboxStats> ListPodSandboxStats(const SandboxFilter& filter);
   std::vector<SandboxMetrics> ListPodSandboxMetrics();
 
+  // Of a container that waits or runs. What is 0 or empty stays as it is. All or nothing: after a failure the
+  // control group, the record and the status have the old values.
+  Result<> UpdateContainerResources(const Call& call, const std::string& id,
+                                    const LinuxResources& resources);
+  // The kubelet has changed the pod's control group itself; what it says is kept and shown, no more.
+  Result<> UpdatePodSandboxResources(const std::string& id,
+                                     const std::optional<LinuxResources>& overhead,
+                                     const std::optional<LinuxResources>& resources);
+
   // JSON for `crictl inspect` and `inspectp`: key -> JSON text.
   Result<StringMap> PodSandboxInfo(const std::string& id);
   Result<StringMap> ContainerInfo(const std::string& id);

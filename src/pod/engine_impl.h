@@ -27,6 +27,7 @@
 
 #include "base/guarded.h"
 #include "base/rollback.h"
+#include "oci/cgroup_limits.h"
 #include "pod/engine.h"
 #include "pod/event_queue.h"
 #include "pod/list_item.h"
@@ -71,6 +72,7 @@ struct ContainerObject {
     bool gone = false;
     Stop stop;
     std::optional<Error> create_error;
+    bool updating = false;  // UpdateContainerResources in flight: one at a time
     std::optional<runtime::ExitRecord> pending_exit;  // came while creating or starting
     ListItem<ContainerStatus, ContainerState> listed;
     std::shared_ptr<runtime::Meter> meter;  // while it runs, from the first question on
@@ -209,6 +211,20 @@ struct Engine::Impl {
   Result<> RemoveContainer(const Call& call, const std::string& id);
   Result<> RemoveFound(const Call& call, const ContainerPtr& container);
   Result<> EraseContainer(const ContainerPtr& container);
+
+  // --- update_resources.cc
+  Result<> UpdateContainer(const Call& call, const std::string& id, const LinuxResources& asked);
+  Result<> EnterUpdate(const Call& call, ContainerObject& container);
+  Result<> UpdateEntered(ContainerObject& container, const LinuxResources& asked);
+  Result<> ApplyLimits(const ContainerRecord& record, const oci::Resources& wanted, Rollback& undo);
+  Result<> ApplyOomScore(const ContainerRecord& record, const LinuxResources& asked,
+                         Rollback& undo);
+  Result<> RestoreLimits(const ContainerRecord& record, const oci::Resources& old,
+                         const oci::CgroupFiles& files);
+  Result<> UpdateSandbox(const std::string& id, const std::optional<LinuxResources>& overhead,
+                         const std::optional<LinuxResources>& resources);
+  // `status` with the limits that the control group has.
+  ContainerStatus WithActualResources(const ContainerRecord& record, ContainerStatus status);
 
   // --- exec_sync.cc, info.cc
   Result<ContainerRecord> NeedRunning(const std::string& id, std::string_view what);

@@ -34,6 +34,8 @@ Result<StringMap> Engine::Impl::PodSandboxInfo(const std::string& id) {
   json["runtimeHandler"] = record.handler;
   json["cgroupPath"] = record.cgroup_path;
   json["stopped"] = record.stopped;
+  if (record.overhead) json["overhead"] = Parsed(Encode(*record.overhead));
+  if (record.resources) json["resources"] = Parsed(Encode(*record.resources));
   json["config"] = Parsed(Encode(record.config));
   Result<runtime::NetworkStatus> network = d.network.Cached(record.id);
   json["cniResult"] = network ? Parsed(network->result_json) : Json();

@@ -213,7 +213,7 @@ Result<oci::ContainerPlan> PlanContainer(const ContainerInputs& in) {
   plan.namespaces = TRY(PlanNamespacesOf(in), who);
   plan.cgroups_path = ContainerCgroupsPath(in.sandbox.cgroup_path, in.id, in.engine.systemd_cgroup);
   plan.cgroup_v2 = in.facts.cgroup_v2;
-  plan.resources = PlanResourcesOf(in.config.resources);
+  plan.resources = PlanResourcesOf(in.config.resources, in.facts);
   plan.min_oom_score_adj = in.facts.oom_score_adj_floor;
   plan.annotations = AllowedAnnotations(in.engine, in.sandbox.handler,
                                         in.sandbox.config.annotations, in.config.annotations);

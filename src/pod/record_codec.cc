@@ -185,6 +185,7 @@ std::string Encode(const SandboxRecord& record) { return EncodeRecord(record); }
 std::string Encode(const ContainerRecord& record) { return EncodeRecord(record); }
 std::string Encode(const SandboxConfig& config) { return Dump(Writer::From(config)); }
 std::string Encode(const ContainerConfig& config) { return Dump(Writer::From(config)); }
+std::string Encode(const LinuxResources& resources) { return Dump(Writer::From(resources)); }
 
 Result<SandboxRecord> DecodeSandbox(std::string_view text) {
   return DecodeRecord<SandboxRecord>(text);

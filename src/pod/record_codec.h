@@ -16,6 +16,7 @@ std::string Encode(const SandboxRecord& record);
 std::string Encode(const ContainerRecord& record);  // without spec_json
 std::string Encode(const SandboxConfig& config);
 std::string Encode(const ContainerConfig& config);
+std::string Encode(const LinuxResources& resources);
 
 Result<SandboxRecord> DecodeSandbox(std::string_view text);
 Result<ContainerRecord> DecodeContainer(std::string_view text);

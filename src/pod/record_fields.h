@@ -177,7 +177,7 @@ void Fields(A& a, T& v)
   a("created_at", v.created_at), a("boot_id", v.boot_id);
   a("network_attached", v.network_attached), a("owns_cgroup", v.owns_cgroup);
   a("cgroup_path", v.cgroup_path), a("ips", v.ips), a("handle", v.handle);
-  a("stopped", v.stopped);
+  a("stopped", v.stopped), a("overhead", v.overhead), a("resources", v.resources);
 }
 // spec_json is stored beside the rest, not in it: it would be escaped a second time.
 template <class A, class T>
@@ -190,6 +190,7 @@ void Fields(A& a, T& v)
   a("exit_code", v.exit_code), a("reason", v.reason), a("message", v.message);
   a("pid", v.pid), a("stop_signal", v.stop_signal), a("user", v.user);
   a("cgroups_path", v.cgroups_path), a("log_directory", v.log_directory);
+  a("resources", v.resources);
 }
 
 }  // namespace berth::pod

@@ -50,6 +50,8 @@ struct SandboxRecord {
   std::string cgroup_path;  // the pod's group
   std::vector<std::string> ips;
   std::optional<runtime::SandboxHandle> handle;
+  // What UpdatePodSandboxResources said last; unset: what the config says.
+  std::optional<LinuxResources> overhead, resources;
   // kNotReady, and nothing of it is left on the node: StopPodSandbox has nothing to do.
   bool stopped = false;
   bool loaded = true;  // false: the stored bytes could not be read; only the id is known
@@ -68,6 +70,7 @@ struct ContainerRecord {
   int stop_signal = 15;
   ContainerUser user;
   std::string cgroups_path;
+  std::optional<LinuxResources> resources;  // after updates; unset: what the config says
   std::string log_directory;  // of the sandbox, so that log_path can be told without it
   std::string spec_json;      // as given to the OCI runtime; exec derives its process from it
   bool loaded = true;

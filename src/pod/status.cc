@@ -85,7 +85,7 @@ ContainerStatus StatusOf(const ContainerRecord& record) {
   status.annotations = record.config.annotations;
   status.mounts = record.config.mounts;
   status.log_path = LogPath(record);
-  status.resources = record.config.resources;
+  status.resources = record.resources ? record.resources : record.config.resources;
   status.user = record.user;
   status.stop_signal = record.stop_signal;
   bool has_process =

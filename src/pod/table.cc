@@ -89,7 +89,8 @@ Result<PodSnapshot> Engine::Snapshot(const std::string& id) {
 
 Result<ContainerStatus> Engine::GetContainerStatus(const std::string& id) {
   ContainerPtr container = TRY(impl_->NeedContainer(id));
-  return StatusOf(container->state.Lock()->record);
+  ContainerRecord record = container->state.Lock()->record;
+  return impl_->WithActualResources(record, StatusOf(record));
 }
 
 }  // namespace berth::pod

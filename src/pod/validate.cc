@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "pod/plan_resources.h"
 
 namespace berth::pod {
 
@@ -147,14 +148,6 @@ Result<> ValidateDevice(const DeviceConfig& device) {
   return Ok();
 }
 
-// The other limits are checked where the spec is built; these two become unsigned on the way.
-Result<> ValidateResources(const std::optional<LinuxResources>& resources) {
-  if (!resources) return Ok();
-  if (resources->cpu_shares < 0) return Invalid("resources: cpu_shares is negative");
-  if (resources->cpu_period < 0) return Invalid("resources: cpu_period is negative");
-  return Ok();
-}
-
 }  // namespace
 
 Result<> ValidateUserNamespace(const NamespaceOptions& namespaces) {
@@ -216,7 +209,7 @@ Result<> ValidateContainerConfig(const ContainerConfig& config, const SandboxCon
   }
   for (const MountConfig& mount : config.mounts) TRY(ValidateMount(mount), who);
   for (const DeviceConfig& device : config.devices) TRY(ValidateDevice(device), who);
-  TRY(ValidateResources(config.resources), who);
+  if (config.resources) TRY(ValidateResources(*config.resources, "resources"), who);
   if (!config.cdi_devices.empty()) {
     return Error(Code::kUnimplemented, StrCat(who, ": CDI devices are not supported yet"));
   }

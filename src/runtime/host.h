@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct HostFacts {
   bool has_apparmor = false;
   bool has_selinux = false;
   bool has_seccomp = true;
+  bool has_swap_limit = true;             // the kernel counts swap per control group
+  bool has_hugetlb = true;                // a hugetlb controller
   int oom_score_adj_floor = -1000;        // lower values may not be set (no CAP_SYS_RESOURCE)
   std::vector<std::string> capabilities;  // the daemon's bounding set, "CAP_..." names
   std::string boot_id;
@@ -54,6 +57,17 @@ class Host {
   virtual Result<> CreateCgroup(const std::string& path) = 0;
   // Removes the empty group and our parent of it if that is empty too; not there: success.
   virtual Result<> RemoveCgroup(const std::string& path) = 0;
+
+  // Files of one control group by name ("cpu.shares", "memory.max"): content, trimmed. Files that are not there
+  // are left out; NotFound when the group is not.
+  using CgroupFiles = std::map<std::string, std::string>;
+  virtual Result<CgroupFiles> ReadCgroup(const std::string& path,
+                                         const std::vector<std::string>& files) = 0;
+  // Writes all of them, in whatever order the kernel takes them: limits that depend on each other (memory
+  // and memory with swap, quota and period) are tried again after the others. The error names the file.
+  virtual Result<> WriteCgroup(const std::string& path, const CgroupFiles& files) = 0;
+  // /proc/<pid>/oom_score_adj of every process that is in the group itself.
+  virtual Result<> SetOomScoreAdj(const std::string& cgroup_path, int64_t value) = 0;
 };
 
 }  // namespace berth::runtime

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mount sources, profiles and control groups; devices are in linux_host_devices.cc.
+// Mount sources, profiles and pods' control groups; devices are in linux_host_devices.cc, limits in
+// linux_host_cgroups.cc.
 #include "runtime/linux_host.h"
 
 #include <fcntl.h>
@@ -56,7 +57,7 @@ Result<std::string> RealPath(const os::Fd& fd, const std::string& path) {
 Result<std::unique_ptr<LinuxHost>> LinuxHost::Open(LinuxHostOptions options) {
   os::Cgroups cgroups = TRY(os::Cgroups::Detect(options.cgroup_root), "control groups");
   HostFacts facts = TRY(ReadHostFacts(), "host");
-  facts.cgroup_v2 = cgroups.mode() == os::CgroupMode::kV2;
+  TRY(ReadCgroupFacts(cgroups, &facts), "control groups");
   return std::unique_ptr<LinuxHost>(
       new LinuxHost(std::move(options), std::move(facts), std::move(cgroups)));
 }

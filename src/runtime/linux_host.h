@@ -33,6 +33,10 @@ class LinuxHost final : public Host {
   Result<std::string> ReadSeccompProfile(const std::string& path) override;
   Result<> CreateCgroup(const std::string& path) override;
   Result<> RemoveCgroup(const std::string& path) override;
+  Result<CgroupFiles> ReadCgroup(const std::string& path,
+                                 const std::vector<std::string>& files) override;
+  Result<> WriteCgroup(const std::string& path, const CgroupFiles& files) override;
+  Result<> SetOomScoreAdj(const std::string& cgroup_path, int64_t value) override;
 
  private:
   LinuxHost(LinuxHostOptions options, HostFacts facts, os::Cgroups cgroups)

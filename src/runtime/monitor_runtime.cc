@@ -152,6 +152,16 @@ Result<> MonitorRuntime::Signal(const std::string& sandbox_id, const std::string
   return Ok();
 }
 
+Result<> MonitorRuntime::Update(const std::string& sandbox_id, const std::string& container_id,
+                                const std::string& resources_json) {
+  const std::string what = StrCat("update container ", container_id);
+  TRY(CheckIds(sandbox_id, container_id));
+  os::DirFd pod = TRY(OpenPod(sandbox_id), what);
+  os::DirFd bundle = TRY(pod.OpenDir(StrCat(monitor::kContainersDir, "/", container_id)), what);
+  TRY(bundle.WriteFile(monitor::kResourcesName, resources_json, 0600), what);
+  return TRY(Call(Type::kUpdate, sandbox_id, container_id), what), Ok();
+}
+
 Result<> MonitorRuntime::KillAll(const std::string& sandbox_id, const std::string& container_id) {
   TRY(Call(Type::kKillAll, sandbox_id, container_id), StrCat("kill container ", container_id));
   return Ok();

@@ -58,6 +58,8 @@ class MonitorRuntime final : public Runtime {
   Result<> Start(const std::string& sandbox_id, const std::string& container_id) override;
   Result<> Signal(const std::string& sandbox_id, const std::string& container_id,
                   int signal) override;
+  Result<> Update(const std::string& sandbox_id, const std::string& container_id,
+                  const std::string& resources_json) override;
   Result<> KillAll(const std::string& sandbox_id, const std::string& container_id) override;
   Result<> Delete(const std::string& sandbox_id, const std::string& container_id) override;
   Result<ExecOutput> ExecSync(const ExecRequest& request, std::chrono::nanoseconds timeout,

@@ -170,6 +170,10 @@ class Runtime {
   // To the init process, by pidfd; a container that has exited is success.
   virtual Result<> Signal(const std::string& sandbox_id, const std::string& container_id,
                           int signal) = 0;
+  // `update` of the OCI runtime: linux.resources as JSON, what is absent stays. FailedPrecondition when the
+  // container neither waits nor runs. A failure may have changed some of the limits.
+  virtual Result<> Update(const std::string& sandbox_id, const std::string& container_id,
+                          const std::string& resources_json) = 0;
   // SIGKILL to every process of the container, execs included (cgroup.kill on v2).
   virtual Result<> KillAll(const std::string& sandbox_id, const std::string& container_id) = 0;
   // Kills what runs and removes the OCI runtime's record, cgroup, bundle and exit record. Not there: success.

@@ -39,6 +39,8 @@ BERTH_CRI_HANDLER(PodSandboxStats);
 BERTH_CRI_HANDLER(ListPodSandboxStats);
 BERTH_CRI_HANDLER(ListMetricDescriptors);
 BERTH_CRI_HANDLER(ListPodSandboxMetrics);
+BERTH_CRI_HANDLER(UpdateContainerResources);
+BERTH_CRI_HANDLER(UpdatePodSandboxResources);
 BERTH_CRI_HANDLER(ListImages);
 BERTH_CRI_HANDLER(ImageStatus);
 BERTH_CRI_HANDLER(PullImage);

@@ -172,6 +172,8 @@ class RuntimeApi final : public Api {
     BERTH_SERVE(StartContainer, lifecycle)
     BERTH_SERVE(RemoveContainer, lifecycle)
     BERTH_SERVE(ReopenContainerLog, lifecycle)
+    BERTH_SERVE(UpdateContainerResources, lifecycle)
+    BERTH_SERVE_V1(UpdatePodSandboxResources, lifecycle)
     BERTH_SERVE(StopContainer, wait)
     BERTH_SERVE(ExecSync, wait)
     AddServerStreaming<v1::GetEventsRequest, grpc::ByteBuffer>(

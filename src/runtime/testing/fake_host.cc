@@ -127,4 +127,60 @@ Result<> FakeHost::RemoveCgroup(const std::string& path) {
   return Ok();
 }
 
+void FakeHost::SetCgroupFiles(const std::string& path, const CgroupFiles& files) {
+  state_.Lock()->files[path] = files;
+}
+
+void FakeHost::RefuseCgroupFile(const std::string& file, const std::string& error) {
+  auto state = state_.Lock();
+  if (error.empty()) {
+    state->refused.erase(file);
+  } else {
+    state->refused[file] = error;
+  }
+}
+
+Host::CgroupFiles FakeHost::FilesOf(const std::string& path) const {
+  auto state = state_.Lock();
+  auto found = state->files.find(path);
+  return found == state->files.end() ? CgroupFiles() : found->second;
+}
+
+std::map<std::string, int64_t> FakeHost::OomScores() const { return state_.Lock()->oom_scores; }
+
+Result<Host::CgroupFiles> FakeHost::ReadCgroup(const std::string& path,
+                                               const std::vector<std::string>& files) {
+  TRY(Enter("ReadCgroup", path));
+  auto state = state_.Lock();
+  auto group = state->files.find(path);
+  if (group == state->files.end()) {
+    return Error(Code::kNotFound, StrCat("cgroup ", path, ": not there"));
+  }
+  CgroupFiles out;
+  for (const std::string& file : files) {
+    auto found = group->second.find(file);
+    if (found != group->second.end()) out.insert(*found);
+  }
+  return out;
+}
+
+Result<> FakeHost::WriteCgroup(const std::string& path, const CgroupFiles& files) {
+  TRY(Enter("WriteCgroup", path));
+  auto state = state_.Lock();
+  for (const auto& [file, value] : files) {
+    auto refused = state->refused.find(file);
+    if (refused != state->refused.end()) {
+      return Error(Code::kInternal, StrCat("cgroup ", path, ": ", file, ": ", refused->second));
+    }
+    state->files[path][file] = value;
+  }
+  return Ok();
+}
+
+Result<> FakeHost::SetOomScoreAdj(const std::string& cgroup_path, int64_t value) {
+  TRY(Enter("SetOomScoreAdj", cgroup_path));
+  state_.Lock()->oom_scores[cgroup_path] = value;
+  return Ok();
+}
+
 }  // namespace berth::runtime

@@ -33,6 +33,13 @@ class FakeHost final : public Host {
                       const std::string& propagation);  // default "private"
   void AddProfile(const std::string& path, const std::string& json);
 
+  // The files of a control group: what ReadCgroup finds and WriteCgroup changes.
+  void SetCgroupFiles(const std::string& path, const CgroupFiles& files);
+  // Writing this file fails with `error`, until the next call with an empty one.
+  void RefuseCgroupFile(const std::string& file, const std::string& error);
+  CgroupFiles FilesOf(const std::string& path) const;
+  std::map<std::string, int64_t> OomScores() const;  // of groups
+
   // --- what exists ---
   std::set<std::string> Cgroups() const;
   std::set<std::string> ResolvedSources() const;  // every path that was asked for
@@ -46,11 +53,18 @@ class FakeHost final : public Host {
   Result<std::string> ReadSeccompProfile(const std::string& path) override;
   Result<> CreateCgroup(const std::string& path) override;
   Result<> RemoveCgroup(const std::string& path) override;
+  Result<CgroupFiles> ReadCgroup(const std::string& path,
+                                 const std::vector<std::string>& files) override;
+  Result<> WriteCgroup(const std::string& path, const CgroupFiles& files) override;
+  Result<> SetOomScoreAdj(const std::string& cgroup_path, int64_t value) override;
 
  private:
   struct State {
     std::set<std::string> cgroups;
     std::set<std::string> sources;
+    std::map<std::string, CgroupFiles> files;
+    std::map<std::string, std::string> refused;
+    std::map<std::string, int64_t> oom_scores;
   };
   Result<> Enter(std::string_view call, std::string_view path) const;
 

@@ -167,6 +167,19 @@ Result<> FakeRuntime::Signal(const std::string& sandbox_id, const std::string& c
   return Ok();
 }
 
+Result<> FakeRuntime::Update(const std::string& sandbox_id, const std::string& container_id,
+                             const std::string& resources_json) {
+  Late late = TRY(Enter("Update", container_id));
+  auto state = state_.Lock();
+  Container* container = TRY(Find(*state, sandbox_id, container_id));
+  if (container->phase == ContainerPhase::kExited)
+    return Error(Code::kFailedPrecondition,
+                 StrCat("container ", container_id, ": neither created nor running"));
+  container->updates.push_back(resources_json);
+  if (late) return std::move(*late);
+  return Ok();
+}
+
 Result<> FakeRuntime::KillAll(const std::string& sandbox_id, const std::string& container_id) {
   Late late = TRY(Enter("KillAll", container_id));
   {

@@ -39,6 +39,7 @@ class FakeRuntime final : public Runtime {
     std::string log_directory;
     std::string log_path;
     std::vector<int> signals;
+    std::vector<std::string> updates;  // resources, as given to Update
   };
   struct Sandbox {
     SandboxSpec spec;
@@ -111,6 +112,8 @@ class FakeRuntime final : public Runtime {
   Result<> Start(const std::string& sandbox_id, const std::string& container_id) override;
   Result<> Signal(const std::string& sandbox_id, const std::string& container_id,
                   int signal) override;
+  Result<> Update(const std::string& sandbox_id, const std::string& container_id,
+                  const std::string& resources_json) override;
   Result<> KillAll(const std::string& sandbox_id, const std::string& container_id) override;
   Result<> Delete(const std::string& sandbox_id, const std::string& container_id) override;
   Result<ExecOutput> ExecSync(const ExecRequest& request, std::chrono::nanoseconds timeout,

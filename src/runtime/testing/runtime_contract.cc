@@ -95,6 +95,7 @@ TEST_P(RuntimeContract, WhatIsNotThereIsNotFound) {
   ExpectCode(runtime().Start("s1", "c9"), Code::kNotFound);
   ExpectCode(runtime().Signal("s1", "c9", SIGTERM), Code::kNotFound);
   ExpectCode(runtime().KillAll("s1", "c9"), Code::kNotFound);
+  ExpectCode(runtime().Update("s1", "c9", "{}"), Code::kNotFound);
   ExpectCode(runtime().ReopenLog("s1", "c9"), Code::kNotFound);
 }
 
@@ -111,7 +112,9 @@ TEST_P(RuntimeContract, ContainerRunsThroughItsLife) {
   ASSERT_TRUE(pid) << pid.error().message();
   EXPECT_GT(*pid, 0);
   ExpectCode(runtime().ReopenLog("s1", "c1"), Code::kFailedPrecondition);
+  EXPECT_TRUE(runtime().Update("s1", "c1", R"({"cpu":{"shares":2}})"));
   ASSERT_TRUE(runtime().Start("s1", "c1"));
+  EXPECT_TRUE(runtime().Update("s1", "c1", R"({"cpu":{"shares":3}})"));
   ExpectCode(runtime().Start("s1", "c1"), Code::kFailedPrecondition);
   EXPECT_TRUE(runtime().ReopenLog("s1", "c1"));
   ASSERT_TRUE(runtime().Signal("s1", "c1", SIGTERM));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // An OCI runtime of a few lines of shell, for tests without root: its config.json and process.json
-// are shell scripts, and its containers plain processes. Understands create, start, exec, delete
+// are shell scripts, and its containers plain processes. Understands create, start, exec, update, delete
 // and the options that the monitor gives.
 #pragma once
 
@@ -14,9 +14,10 @@ while [ $# -gt 1 ]; do
     --log) log=$2; shift 2;;
     --bundle) bundle=$2; shift 2;;
     --pid-file) pidfile=$2; shift 2;;
+    --resources) resources=$2; shift 2;;
     --process) process=$2; shift 2;;
     --*) shift;;
-    create|start|exec|delete) command=$1; shift;;
+    create|start|exec|update|delete) command=$1; shift;;
     *) break;;
   esac
 done
@@ -40,6 +41,9 @@ case "$command" in
     cp "$process" "$root/$id/exec.$$"
     setsid sh "$root/$id/exec.$$" <&3 3<&- &
     echo $! > "$pidfile";;
+  update)
+    grep -q refuse "$resources" && fail "cannot write limit"
+    cp "$resources" "$root/$id/resources";;
   delete)
     [ -e "$root/$id/pid" ] && kill -9 $(cat "$root/$id/pid") 2>/dev/null
     rm -rf "$root/$id";;
