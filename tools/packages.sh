@@ -2,7 +2,8 @@
 # Debian 12 packages that each part needs; sourced by ./quickstart and ./test. Installs only what is missing.
 BUILD_PACKAGES="g++ cmake ninja-build pkg-config protobuf-compiler protobuf-compiler-grpc libgrpc++-dev libprotobuf-dev
   libexpected-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libcurl4-openssl-dev
-  libssl-dev zlib1g-dev libisal-dev libzstd-dev libsqlite3-dev libseccomp-dev libmd-dev libgtest-dev libgmock-dev libbenchmark-dev"
+  libssl-dev zlib1g-dev libisal-dev libzstd-dev libsqlite3-dev libseccomp-dev libyaml-dev libmd-dev
+  libgtest-dev libgmock-dev libbenchmark-dev"
 RUN_PACKAGES="crun iproute2 ca-certificates"
 IMAGE_PACKAGES="busybox-static umoci jq"
 TEST_PACKAGES="runc containernetworking-plugins iptables docker-registry skopeo umoci busybox-static jq nftables e2fsprogs util-linux python3 procps openssl curl sqlite3

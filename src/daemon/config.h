@@ -33,9 +33,11 @@ struct Config {
   std::string cgroup_parent = "/berth";
   std::map<std::string, HandlerConfig> handlers;
   int64_t create_timeout_s = 120;
+  std::vector<std::string> cdi_spec_dirs = {"/etc/cdi", "/var/run/cdi"};
 
   std::vector<std::string> cni_conf_dirs = {"/etc/cni/net.d"};
   std::vector<std::string> cni_bin_dirs = {"/opt/cni/bin", "/usr/libexec/cni", "/usr/lib/cni"};
+  std::string cni_conf_template;
   std::string netns_dir = "/run/netns";
   bool default_network = true;
   std::string default_bridge = "berth0";

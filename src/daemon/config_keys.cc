@@ -43,6 +43,10 @@ const auto& Table() {
                 "Cgroup of pods that name no parent (crictl's); removed when it is empty."},
       ConfigKey{"runtime.create_timeout_s", NUMBER(create_timeout_s, 1, 3600),
                 "Seconds that one call of an OCI runtime may take."},
+      ConfigKey{"runtime.cdi_spec_dirs", LIST(cdi_spec_dirs),
+                "Directories of CDI device files, *.json and *.yaml; a device in a later one hides "
+                "the same in an "
+                "earlier one. Read anew for each container that asks for a device."},
 
       ConfigKey{"network.conf_dirs", LIST(cni_conf_dirs),
                 "Directories of CNI configuration; the first file in the order of names counts, "
@@ -54,6 +58,11 @@ const auto& Table() {
           "Use Berth's own bridge, host-local, loopback, portmap, ptp, bandwidth, firewall and "
           "tuning where a configuration names these types; they start no other program. With "
           "false, those of bin_dirs are used."},
+      ConfigKey{"network.conf_template", TEXT(cni_conf_template),
+                "Template of CNI configuration (containerd's format) that is filled with the pod "
+                "CIDR and written to the "
+                "first of conf_dirs as 10-berth-net.conflist when the kubelet tells a new one; "
+                "empty: none."},
       ConfigKey{"network.netns_dir", TEXT(netns_dir),
                 "Where pods' network namespaces are pinned; `ip netns` looks in /run/netns."},
       ConfigKey{"network.default_network", FLAG(default_network),

@@ -14,7 +14,9 @@
 #include "image/process_fetcher.h"
 #include "os/mount.h"
 #include "pod/sqlite_records.h"
+#include "runtime/apparmor.h"
 #include "runtime/cni_network.h"
+#include "runtime/cni_template.h"
 #include "runtime/linux_host.h"
 #include "runtime/linux_stats.h"
 #include "runtime/monitor_runtime.h"
@@ -69,6 +71,20 @@ std::string NetNsPrefix(const std::string& root) {
   return StrCat("berth-", HexEncode(bytes), "-");
 }
 
+// Empty without a template.
+Result<std::function<Result<>(const std::string&)>> MakeCniTemplate(const Config& config) {
+  std::function<Result<>(const std::string&)> none;
+  if (config.cni_conf_template.empty()) return none;
+  if (config.cni_conf_template[0] != '/' || config.cni_conf_dirs.empty()) {
+    return Error(
+        Code::kInvalidArgument,
+        "network.conf_template: an absolute path, and one of network.conf_dirs, are needed");
+  }
+  auto made = std::make_shared<runtime::CniTemplate>(config.cni_conf_template,
+                                                     config.cni_conf_dirs.front());
+  return [made](const std::string& cidr) { return made->SetPodCidr(cidr); };
+}
+
 }  // namespace
 
 Result<> Node::OpenDirectories() {
@@ -86,7 +102,13 @@ Result<> Node::OpenDirectories() {
 }
 
 Result<> Node::OpenParts(const std::string& libexec) {
-  host_ = TRY(runtime::LinuxHost::Open({}), "host");
+  runtime::LinuxHostOptions host;
+  host.cdi_dirs = config_.cdi_spec_dirs;
+  host_ = TRY(runtime::LinuxHost::Open(std::move(host)), "host");
+  if (host_->Facts().has_apparmor) {
+    Result<> loaded = runtime::LoadDefaultApparmorProfile("/sbin/apparmor_parser");
+    if (!loaded) LogWarn(StrCat("default AppArmor profile: ", loaded.error().message()));
+  }
   systemd_cgroup_ = config_.cgroup_driver == "systemd" ||
                     (config_.cgroup_driver == "auto" && host_->Facts().cgroup_v2 &&
                      ::access("/run/systemd/system", F_OK) == 0);
@@ -183,6 +205,7 @@ Result<> Node::Serve() {
   TRY(MakeSocketDirectory(path));
   api::Services services{*engine_,  *images_, *runtime_,       *network_,
                          *streams_, clock_,   systemd_cgroup_, ConfigJson(config_)};
+  services.set_pod_cidr = TRY(MakeCniTemplate(config_));
   server_ = TRY(api::Server::Start(std::move(services), {.socket_path = path}));
   LogInfo(StrCat("serving CRI on ", path, ", root ", config_.root, ", state ", config_.state,
                  ", cgroup driver ", systemd_cgroup_ ? "systemd" : "cgroupfs"));

@@ -175,6 +175,27 @@ struct Seccomp {
   bool operator==(const Seccomp&) const = default;
 };
 
+// linux.intelRdt: a class of resctrl.
+struct IntelRdt {
+  std::string clos_id;
+  std::string l3_cache_schema;
+  std::string mem_bw_schema;
+  bool enable_cmt = false;
+  bool enable_mbm = false;
+  bool operator==(const IntelRdt&) const = default;
+};
+
+// Programs that the OCI runtime runs, by "prestart", "createRuntime", "createContainer", "startContainer",
+// "poststart", "poststop". Only from CDI files, which are root's.
+struct SpecHook {
+  std::string path;
+  std::vector<std::string> args;  // argv[0] included
+  std::vector<std::string> env;
+  std::optional<int64_t> timeout_s;
+  bool operator==(const SpecHook&) const = default;
+};
+using SpecHooks = std::map<std::string, std::vector<SpecHook>>;
+
 struct SpecLinux {
   std::vector<SpecNamespace> namespaces;
   std::vector<IdMapping> uid_mappings;
@@ -188,6 +209,7 @@ struct SpecLinux {
   std::vector<std::string> readonly_paths;
   std::string rootfs_propagation;  // "rprivate" "rslave" "rshared"; empty: the runtime's
   std::string mount_label;
+  std::optional<IntelRdt> intel_rdt;
   bool operator==(const SpecLinux&) const = default;
 };
 
@@ -200,6 +222,7 @@ struct Spec {
   std::vector<SpecMount> mounts;  // made in this order
   std::map<std::string, std::string> annotations;
   SpecLinux linux;
+  SpecHooks hooks;
   bool operator==(const Spec&) const = default;
 };
 

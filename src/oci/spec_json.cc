@@ -157,6 +157,30 @@ Json SeccompJson(const Seccomp& seccomp) {
   return out;
 }
 
+Json HooksJson(const SpecHooks& hooks) {
+  Json out = Json::object();
+  for (const auto& [name, list] : hooks) {
+    out[name] = Array(list, [](const SpecHook& hook) {
+      Json item = {{"path", hook.path}};
+      Put(item, "args", hook.args);
+      Put(item, "env", hook.env);
+      Put(item, "timeout", hook.timeout_s);
+      return item;
+    });
+  }
+  return out;
+}
+
+Json IntelRdtJson(const IntelRdt& rdt) {
+  Json out = Json::object();
+  Put(out, "closID", rdt.clos_id);
+  Put(out, "l3CacheSchema", rdt.l3_cache_schema);
+  Put(out, "memBwSchema", rdt.mem_bw_schema);
+  if (rdt.enable_cmt) out["enableCMT"] = true;
+  if (rdt.enable_mbm) out["enableMBM"] = true;
+  return out;
+}
+
 Json LinuxJson(const SpecLinux& linux_part) {
   Json out = Json::object();
   Put(out, "namespaces", Array(linux_part.namespaces, Namespace));
@@ -171,6 +195,7 @@ Json LinuxJson(const SpecLinux& linux_part) {
   Put(out, "readonlyPaths", linux_part.readonly_paths);
   Put(out, "rootfsPropagation", linux_part.rootfs_propagation);
   Put(out, "mountLabel", linux_part.mount_label);
+  if (linux_part.intel_rdt) out["intelRdt"] = IntelRdtJson(*linux_part.intel_rdt);
   return out;
 }
 
@@ -185,6 +210,7 @@ Result<std::string> ToJson(const Spec& spec) {
   Put(out, "domainname", spec.domainname);
   Put(out, "mounts", Array(spec.mounts, Mount));
   Put(out, "annotations", spec.annotations);
+  Put(out, "hooks", HooksJson(spec.hooks));
   return DumpJson(out, "runtime spec");
 }
 

@@ -60,6 +60,8 @@ Result<> Get(const JsonReader& reader, Resources& out);
 Result<> Get(const JsonReader& reader, SeccompArg& out);
 Result<> Get(const JsonReader& reader, SeccompRule& out);
 Result<> Get(const JsonReader& reader, Seccomp& out);
+Result<> Get(const JsonReader& reader, IntelRdt& out);
+Result<> Get(const JsonReader& reader, SpecHook& out);
 Result<> Get(const JsonReader& reader, SpecLinux& out);
 
 template <class T>
@@ -181,12 +183,30 @@ Result<> Get(const JsonReader& r, Seccomp& out) {
                  out.syscalls);
 }
 
+Result<> Get(const JsonReader& r, IntelRdt& out) {
+  return Members(r, "closID", out.clos_id, "l3CacheSchema", out.l3_cache_schema, "memBwSchema",
+                 out.mem_bw_schema, "enableCMT", out.enable_cmt, "enableMBM", out.enable_mbm);
+}
+
+Result<> Get(const JsonReader& r, SpecHook& out) {
+  return Members(r, "path", out.path, "args", out.args, "env", out.env, "timeout", out.timeout_s);
+}
+
+Result<> GetHooks(const JsonReader& r, SpecHooks& out) {
+  constexpr size_t kMostHookNames = 16;
+  for (const auto& [name, list] : TRY(r.Members(kMostHookNames))) {
+    TRY(Get(list, out[name]));
+  }
+  return Ok();
+}
+
 Result<> Get(const JsonReader& r, SpecLinux& out) {
   return Members(r, "namespaces", out.namespaces, "uidMappings", out.uid_mappings, "gidMappings",
                  out.gid_mappings, "devices", out.devices, "cgroupsPath", out.cgroups_path,
                  "resources", out.resources, "seccomp", out.seccomp, "sysctl", out.sysctl,
                  "maskedPaths", out.masked_paths, "readonlyPaths", out.readonly_paths,
-                 "rootfsPropagation", out.rootfs_propagation, "mountLabel", out.mount_label);
+                 "rootfsPropagation", out.rootfs_propagation, "mountLabel", out.mount_label,
+                 "intelRdt", out.intel_rdt);
 }
 
 }  // namespace
@@ -201,6 +221,7 @@ Result<Spec> ParseSpec(std::string_view text) {
               "hostname", spec.hostname, "domainname", spec.domainname, "mounts", spec.mounts,
               "annotations", spec.annotations, "linux", spec.linux),
       "runtime spec");
+  if (auto hooks = TRY(root.Optional("hooks"))) TRY(GetHooks(*hooks, spec.hooks), "runtime spec");
   return spec;
 }
 

@@ -3,6 +3,7 @@
 // spec, OCI create.
 #include "base/log.h"
 #include "base/strings.h"
+#include "oci/command_error.h"
 #include "pod/cgroup_path.h"
 #include "pod/engine_impl.h"
 #include "pod/record_codec.h"
@@ -163,7 +164,14 @@ Result<> Engine::Impl::MakeContainer(const SandboxRecord& sandbox, const image::
     request.log_path = record.config.log_path;
   }
   undo.Add("container", [this, id, pod = sandbox.id] { return d.runtime.Delete(pod, id); });
-  record.pid = TRY(d.runtime.Create(std::move(request)));
+  Result<int> pid = d.runtime.Create(std::move(request));
+  if (!pid && oci::IsCommandError(pid.error().message())) {
+    // docs/decisions/0008-missing-command.md
+    record.reason = kStartError;
+    record.message = pid.error().message();
+  } else {
+    record.pid = TRY(std::move(pid));
+  }
   record.phase = ContainerPhase::kCreated;
   return TRY(d.records.Put(record)), Ok();
 }

@@ -112,7 +112,7 @@ TEST(EngineContainer, Rule17RemovingARunningOneKillsItFirst) {
   EXPECT_EQ(world.engine->GetContainerStatus(id).error().code(), Code::kNotFound);
 }
 
-TEST(EngineContainer, Rule17WhileItStartsItIsNeitherRemovedNorStartedAgainAndAStopWaits) {
+TEST(EngineContainer, Rule17WhileItStartsItIsNotRemovedAndAStopWaits) {
   World world;
   std::string id = *world.Create(*world.Run());
   std::latch starting(1), go_on(1);
@@ -124,7 +124,6 @@ TEST(EngineContainer, Rule17WhileItStartsItIsNeitherRemovedNorStartedAgainAndASt
   auto start = std::async(std::launch::async, [&] { return world.engine->StartContainer({}, id); });
   starting.wait();
   ExpectError(world.engine->RemoveContainer({}, id).error(), Code::kFailedPrecondition, "started");
-  ExpectError(world.engine->StartContainer({}, id).error(), Code::kFailedPrecondition, "started");
   auto stop = std::async(std::launch::async,
                          [&] { return world.engine->StopContainer({}, id, seconds(0)); });
   std::this_thread::sleep_for(std::chrono::milliseconds(50));

@@ -11,7 +11,7 @@
 // Who may change a container (rows: what is going on; columns: what is asked)
 //                 Start                 Stop                          Remove
 //   creating      (has no id yet)       waits                         (has no id yet)
-//   starting      FailedPrecondition    waits, then stops             FailedPrecondition
+//   starting      joins                 waits, then stops             FailedPrecondition
 //   stopping      FailedPrecondition    joins; shortens, not longer   kills now, waits, removes
 //   removing      FailedPrecondition    joins the removal             joins the removal
 #pragma once
@@ -72,7 +72,8 @@ struct ContainerObject {
     bool gone = false;
     Stop stop;
     std::optional<Error> create_error;
-    bool updating = false;  // UpdateContainerResources in flight: one at a time
+    std::optional<Error> start_error;  // for those who joined the StartContainer
+    bool updating = false;             // UpdateContainerResources in flight: one at a time
     std::optional<runtime::ExitRecord> pending_exit;  // came while creating or starting
     ListItem<ContainerStatus, ContainerState> listed;
     std::shared_ptr<runtime::Meter> meter;  // while it runs, from the first question on
@@ -196,17 +197,20 @@ struct Engine::Impl {
                                const image::ResolvedUser& user, ContainerRecord& record);
   Result<std::vector<ResolvedMount>> ResolveMounts(const ContainerConfig& config);
   Result<std::vector<oci::PlanDevice>> ResolveDevices(const ContainerConfig& config);
+  Result<> AddCdiDevices(const ContainerConfig& config, oci::Spec* spec);
   Result<std::optional<TargetContainer>> ResolveTarget(const ContainerConfig& config);
 
   // --- start_container.cc, stop_container.cc, remove_container.cc
   Result<> StartContainer(const Call& call, const std::string& id);
-  Result<> ClaimStart(ContainerObject& container);
+  Result<bool> ClaimStart(const Call& call, ContainerObject& container);  // false: joined one
+  Result<> StartClaimed(ContainerObject& container);
   void FinishStart(ContainerObject& container, int64_t started_at, const Result<>& outcome);
   Result<> StopContainer(const Call& call, const std::string& id, std::chrono::seconds grace);
   Result<> BeginStop(const ContainerPtr& container, std::chrono::seconds grace);
   Result<> AwaitStop(const Call& call, ContainerObject& container);
   Result<> DriveStop(ContainerObject& container);
   Result<> KillAndAwait(ContainerObject& container);
+  Result<> EndNeverMade(ContainerObject& container);
   Result<> EndUnknown(ContainerObject& container);
   Result<> RemoveContainer(const Call& call, const std::string& id);
   Result<> RemoveFound(const Call& call, const ContainerPtr& container);

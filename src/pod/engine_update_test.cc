@@ -22,7 +22,9 @@ class EngineUpdate : public testing::Test {
     config.resources->memory_limit = 100 << 20;
     config.resources->oom_score_adj = 5;
     id_ = world_.engine->CreateContainer({}, pod_, config).value_or("");
-    if (running) EXPECT_TRUE(world_.engine->StartContainer({}, id_).has_value());
+    if (running) {
+      EXPECT_TRUE(world_.engine->StartContainer({}, id_));
+    }
     group_ = StrCat("/berth/", pod_, "/", id_);
     world_.host.SetCgroupFiles(group_, kOld);
   }
@@ -66,7 +68,7 @@ TEST_F(EngineUpdate, ChangesTheGroupTheStatusAndTheStoredSpec) {
   }
 }
 
-TEST_F(EngineUpdate, StatusTellsWhatTheGroupHasAlsoAfterARestart) {
+TEST_F(EngineUpdate, Rule24StatusTellsWhatTheGroupHasAlsoAfterARestart) {
   Make();
   ASSERT_TRUE(Update(Shares(1024)));
   ASSERT_TRUE(world_.Restart());

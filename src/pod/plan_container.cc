@@ -153,7 +153,7 @@ Result<> PlanSecurityParts(const ContainerInputs& in, oci::ContainerPlan& plan) 
   SelinuxLabels labels = TRY(PlanSelinux(security, in.facts));
   plan.selinux_process_label = labels.process;
   plan.selinux_mount_label = labels.mount;
-  plan.apparmor_profile = TRY(PlanApparmor(security, in.facts));
+  plan.apparmor_profile = TRY(PlanApparmor(security, in.facts, in.apparmor_profiles));
   plan.seccomp = TRY(PlanSeccompProfile(security, in.facts, in.seccomp_profile));
   return Ok();
 }

@@ -44,6 +44,7 @@ struct ContainerInputs {
   std::vector<oci::PlanDevice> devices;  // every device, resolved
   std::string seccomp_profile;           // text of the Localhost profile
   std::optional<TargetContainer> target;
+  std::vector<std::string> apparmor_profiles = {};  // that the kernel has
 };
 
 Result<oci::ContainerPlan> PlanContainer(const ContainerInputs& in);

@@ -159,7 +159,7 @@ TEST(PlanContainer, WhatMayNotBeAskedIsRefused) {
       {[](C& c) { c.security.privileged = true; }, Code::kInvalidArgument, "privileged sandbox"},
       {[](C& c) { c.security.run_as_group = 1; }, Code::kInvalidArgument, "run_as_group"},  // U11
       {[](C& c) { c.security.run_as_user = -1; }, Code::kInvalidArgument, "run_as_user"},
-      {[](C& c) { c.cdi_devices = {"v/c=d"}; }, Code::kUnimplemented, "CDI"},
+      {[](C& c) { c.cdi_devices = {"v=d"}; }, Code::kInvalidArgument, "is not vendor/class=name"},
       {[=](C& c) { c.mounts = {image_volume}; }, Code::kUnimplemented, "image volumes"},
       {[=](C& c) { c.mounts = {rro}; }, Code::kInvalidArgument, "recursive_read_only"},
       {[](C& c) { c.devices = {{"", "/dev/x", "rwx"}}; }, Code::kInvalidArgument, "permissions"},
@@ -167,7 +167,7 @@ TEST(PlanContainer, WhatMayNotBeAskedIsRefused) {
        Code::kInvalidArgument, "localhost_ref"},  // S17
       {[](C& c) { c.security.seccomp = SecurityProfile{T::kUnconfined, "/p"}; },
        Code::kInvalidArgument, "localhost_ref"},
-      {[](C& c) { c.security.apparmor = SecurityProfile{T::kRuntimeDefault, ""}; },
+      {[](C& c) { c.security.apparmor = SecurityProfile{T::kLocalhost, "mine"}; },
        Code::kInvalidArgument, "without AppArmor"},
       {[](C& c) { c.security.selinux = SeLinuxOptions{"", "", "t", ""}; }, Code::kInvalidArgument,
        "without SELinux"},
@@ -184,6 +184,33 @@ TEST(PlanContainer, WhatMayNotBeAskedIsRefused) {
     ASSERT_FALSE(plan) << c.fragment;
     Expect(plan.error(), c.code, c.fragment);
   }
+}
+
+TEST(PlanSecurity, ApparmorProfiles) {
+  SecurityContext security;
+  runtime::HostFacts without, with;
+  with.has_apparmor = true;
+  const std::vector<std::string> loaded = {"berth-default", "mine"};
+  auto plan = [&](const auto& facts, const auto& profiles) {
+    return PlanApparmor(security, facts, profiles);
+  };
+  using Names = std::vector<std::string>;
+  // Nothing said.
+  EXPECT_EQ(*plan(without, Names()), "");
+  EXPECT_EQ(*plan(with, Names()), "");
+  EXPECT_EQ(*plan(with, loaded), "berth-default");
+  security.apparmor = SecurityProfile{SecurityProfile::Type::kRuntimeDefault, ""};
+  EXPECT_EQ(*plan(without, Names()), "");
+  EXPECT_EQ(*plan(with, loaded), "berth-default");
+  Expect(plan(with, Names()).error(), Code::kFailedPrecondition, "berth-default is not loaded");
+  security.apparmor = SecurityProfile{SecurityProfile::Type::kUnconfined, ""};
+  EXPECT_EQ(*plan(with, loaded), "");
+  security.apparmor = SecurityProfile{SecurityProfile::Type::kLocalhost, "localhost/mine"};
+  EXPECT_EQ(*plan(with, loaded), "mine");
+  Expect(plan(with, Names()).error(), Code::kFailedPrecondition, "\"mine\" is not loaded");
+  Expect(plan(without, loaded).error(), Code::kInvalidArgument, "without AppArmor");
+  security.privileged = true;
+  EXPECT_EQ(*plan(without, loaded), "");
 }
 
 TEST(PlanSecurity, SeccompKinds) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pod/plan_security.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 
 namespace berth::pod {
@@ -33,19 +35,30 @@ Result<SelinuxLabels> PlanSelinux(const SecurityContext& security,
   return labels;
 }
 
-Result<std::string> PlanApparmor(const SecurityContext& security, const runtime::HostFacts& facts) {
-  if (!security.apparmor || security.privileged) return std::string();
-  if (security.apparmor->type == Type::kUnconfined) return std::string();
+Result<std::string> PlanApparmor(const SecurityContext& security, const runtime::HostFacts& facts,
+                                 const std::vector<std::string>& loaded) {
+  const Type type = security.apparmor ? security.apparmor->type : Type::kRuntimeDefault;
+  if (type == Type::kUnconfined || security.privileged) return std::string();
+  auto has = [&](const std::string& name) {
+    return std::find(loaded.begin(), loaded.end(), name) != loaded.end();
+  };
+  if (type == Type::kRuntimeDefault) {
+    const std::string name = runtime::kDefaultApparmorProfile;
+    if (!facts.has_apparmor || has(name)) return facts.has_apparmor ? name : std::string();
+    // Nobody asked: unconfined, as on a node whose operator has no apparmor_parser.
+    if (!security.apparmor) return std::string();
+    return Error(Code::kFailedPrecondition,
+                 StrCat("apparmor profile: RuntimeDefault: ", name, " is not loaded"));
+  }
   if (!facts.has_apparmor) {
     return Error(Code::kInvalidArgument, "apparmor profile: this kernel runs without AppArmor");
-  }
-  if (security.apparmor->type == Type::kRuntimeDefault) {
-    return Error(Code::kUnimplemented, "apparmor profile: RuntimeDefault is not supported yet");
   }
   std::string name = security.apparmor->localhost_ref;
   if (name.starts_with("localhost/")) name.erase(0, 10);
   if (name.empty()) return Error(Code::kInvalidArgument, "apparmor profile: the name is empty");
-  return name;
+  if (has(name)) return name;
+  return Error(Code::kFailedPrecondition,
+               StrCat("apparmor profile: ", Quote(name), " is not loaded"));
 }
 
 Result<std::string> LocalhostSeccompPath(const SecurityContext& security) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "oci/build_spec.h"
@@ -18,8 +19,11 @@ struct SelinuxLabels {
 };
 Result<SelinuxLabels> PlanSelinux(const SecurityContext& security, const runtime::HostFacts& facts);
 
-// The profile's name for the OCI spec; empty: unconfined.
-Result<std::string> PlanApparmor(const SecurityContext& security, const runtime::HostFacts& facts);
+// The profile's name for the OCI spec; empty: unconfined. `loaded` are the kernel's profiles. RuntimeDefault, and
+// nothing said, are the default profile where it is loaded, and on a kernel without AppArmor nothing; a Localhost
+// profile must be there.
+Result<std::string> PlanApparmor(const SecurityContext& security, const runtime::HostFacts& facts,
+                                 const std::vector<std::string>& loaded);
 
 // `localhost_profile` is the text of the profile that localhost_ref names, already read; empty for
 // other kinds.

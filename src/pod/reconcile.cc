@@ -99,6 +99,8 @@ void ReconcileState(const Found& found, const Index& index, ContainerRecord& rec
     // true.
     record.phase = ContainerPhase::kUnknown;
     record.message = "the pod's monitor is gone and left no exit record";
+  } else if (seen == index.seen.end() && IsNeverMade(record)) {
+    return;
   } else if (seen == index.seen.end()) {
     ApplyUnknownExit(record, found.now, "its monitor does not know it");
   } else {

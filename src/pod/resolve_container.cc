@@ -96,6 +96,7 @@ Result<std::string> Engine::Impl::MakeSpec(const SandboxRecord& sandbox,
                      .devices = TRY(ResolveDevices(record.config)),
                      .seccomp_profile = {},
                      .target = TRY(ResolveTarget(record.config))};
+  in.apparmor_profiles = TRY(d.host.ApparmorProfiles());
   std::string profile = TRY(LocalhostSeccompPath(record.config.security));
   if (!profile.empty()) {
     in.seccomp_profile = TRY(d.host.ReadSeccompProfile(profile), "seccomp profile");
@@ -104,6 +105,7 @@ Result<std::string> Engine::Impl::MakeSpec(const SandboxRecord& sandbox,
   const std::string what =
       profile.empty() ? "spec" : StrCat("spec with seccomp profile ", Quote(profile));
   oci::Spec spec = TRY(oci::BuildSpec(plan), what);
+  TRY(AddCdiDevices(record.config, &spec));
   return TRY(oci::ToJson(spec), "spec");
 }
 

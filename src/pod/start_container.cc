@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// StartContainer: only from CREATED and only in a READY pod.
+// StartContainer: only from CREATED and only in a READY pod. A repeat joins the call in flight.
 #include "base/log.h"
 #include "base/strings.h"
 #include "pod/engine_impl.h"
@@ -26,7 +26,7 @@ std::string_view PhaseName(Phase phase) {
 }
 }  // namespace
 
-Result<> Engine::Impl::StartContainer(const Call&, const std::string& id) {
+Result<> Engine::Impl::StartContainer(const Call& call, const std::string& id) {
   ContainerPtr container = TRY(NeedContainer(id), "start container");
   const std::string who = StrCat("start container ", container->id);
   SandboxPtr sandbox = TRY(NeedSandbox(container->sandbox_id), who);
@@ -37,24 +37,39 @@ Result<> Engine::Impl::StartContainer(const Call&, const std::string& id) {
                    StrCat(who, ": pod sandbox ", sandbox->id, " is not ready"));
     }
   }
-  TRY(ClaimStart(*container), who);
-  int64_t now = d.clock.WallNanos();
-  Result<> started = d.runtime.Start(container->sandbox_id, container->id);
-  FinishStart(*container, now, started);
-  return TRY(std::move(started), who), Ok();
+  if (!TRY(ClaimStart(call, *container), who)) return Ok();
+  return TRY(StartClaimed(*container), who), Ok();
 }
 
-Result<> Engine::Impl::ClaimStart(ContainerObject& container) {
+Result<> Engine::Impl::StartClaimed(ContainerObject& container) {
+  int64_t now = d.clock.WallNanos();
+  Result<> started = Ok();
+  if (ContainerRecord record = container.state.Lock()->record; IsNeverMade(record)) {
+    started = Error(Code::kFailedPrecondition, record.message);
+  } else {
+    started = d.runtime.Start(container.sandbox_id, container.id);
+  }
+  FinishStart(container, now, started);
+  return started;
+}
+
+Result<bool> Engine::Impl::ClaimStart(const Call& call, ContainerObject& container) {
   auto state = container.state.Lock();
+  if (state->op == Op::kStarting) {
+    TRY(Await(call, d.clock, container.state, state,
+              [](const auto& s) { return s.op != Op::kStarting; }));
+    if (state->start_error) return state->start_error->Clone();
+    return false;
+  }
   if (state->gone) return Error(Code::kNotFound, "it was removed");
-  if (state->op == Op::kStarting) return Error(Code::kFailedPrecondition, "it is being started");
   if (state->op == Op::kRemoving) return Error(Code::kFailedPrecondition, "it is being removed");
   if (state->stop.active) return Error(Code::kFailedPrecondition, "it is being stopped");
   if (state->record.phase != Phase::kCreated) {
     return Error(Code::kFailedPrecondition, StrCat("it is ", PhaseName(state->record.phase)));
   }
   state->op = Op::kStarting;
-  return Ok();
+  state->start_error.reset();
+  return true;
 }
 
 // A failed start ends as EXITED, 128, StartError, also when its process has been
@@ -72,9 +87,8 @@ void Engine::Impl::FinishStart(ContainerObject& container, int64_t started_at,
       if (record.phase == Phase::kCreated) record.phase = Phase::kRunning;
       record.started_at = started_at;
     } else {
-      ApplyExit(record, {.exit_code = 128, .finished_at = d.clock.WallNanos()}, started_at);
-      record.reason = "StartError";
-      record.message = outcome.error().message();
+      ApplyStartError(record, started_at, d.clock.WallNanos(), outcome.error().message());
+      state->start_error = outcome.error().Clone();
     }
   }
   container.state.NotifyAll();

@@ -127,6 +127,18 @@ void ApplyUnknownExit(ContainerRecord& record, int64_t now, std::string message)
   record.message = std::move(message);
 }
 
+void ApplyStartError(ContainerRecord& record, int64_t started_at, int64_t now,
+                     std::string message) {
+  ApplyExit(record, {.exit_code = 128, .finished_at = now}, started_at);
+  record.reason = kStartError;
+  record.message = std::move(message);
+}
+
+bool IsNeverMade(const ContainerRecord& record) {
+  return record.phase == ContainerPhase::kCreated && record.pid == 0 &&
+         record.reason == kStartError;
+}
+
 std::string NameKey(const PodMetadata& metadata) {
   // The parts have no control characters (ValidateSandboxConfig), so the key is unambiguous.
   return StrCat(metadata.ns, "\n", metadata.name, "\n", metadata.uid, "\n", metadata.attempt);

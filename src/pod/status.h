@@ -22,6 +22,8 @@ bool Matches(const ContainerFilter& filter, const ContainerRecord& record);
 SandboxState StateOf(const SandboxRecord& record);
 ContainerState StateOf(const ContainerRecord& record);
 
+inline constexpr char kStartError[] = "StartError";
+
 inline bool UsesHostNetwork(const SandboxConfig& config) {
   return config.security.namespaces.network == NamespaceMode::kNode;
 }
@@ -30,6 +32,12 @@ inline bool UsesHostNetwork(const SandboxConfig& config) {
 void ApplyExit(ContainerRecord& record, const runtime::ExitRecord& exit, int64_t now);
 // Exited without anybody knowing how: 255, Unknown.
 void ApplyUnknownExit(ContainerRecord& record, int64_t now, std::string message);
+
+// A failed StartContainer: exited, 128, StartError.
+void ApplyStartError(ContainerRecord& record, int64_t started_at, int64_t now, std::string message);
+// Created, but the OCI runtime found no program to run, which StartContainer will say (its words are the
+// record's message). It has no process and no monitor knows it.
+bool IsNeverMade(const ContainerRecord& record);
 
 // The name that keeps a retry from making a second one.
 std::string NameKey(const PodMetadata& metadata);

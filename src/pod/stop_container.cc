@@ -106,7 +106,20 @@ Result<> Engine::Impl::DriveStop(ContainerObject& container) {
     return TRY(std::move(sent), StrCat("signal ", signal)), Ok();
   }
   if (ending) return Ok();
+  if (IsNeverMade(container.state.Lock()->record)) return EndNeverMade(container);
   return KillAndAwait(container);
+}
+
+Result<> Engine::Impl::EndNeverMade(ContainerObject& container) {
+  {
+    auto state = container.state.Lock();
+    int64_t now = d.clock.WallNanos();
+    ApplyStartError(state->record, 0, now, state->record.message);
+  }
+  container.state.NotifyAll();
+  PersistOrLog(container);
+  Emit(LifecycleEvent::Type::kStopped, container.sandbox_id, container.id);
+  return Ok();
 }
 
 Result<> Engine::Impl::KillAndAwait(ContainerObject& container) {

@@ -80,6 +80,9 @@ Result<> Engine::Impl::EnterUpdate(const Call& call, ContainerObject& container)
   if (state->record.phase != Phase::kCreated && state->record.phase != Phase::kRunning) {
     return Error(Code::kFailedPrecondition, "it is neither created nor running");
   }
+  if (IsNeverMade(state->record)) {
+    return Error(Code::kFailedPrecondition, StrCat("it has no process: ", state->record.message));
+  }
   state->updating = true;
   return Ok();
 }

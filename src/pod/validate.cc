@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "oci/cdi.h"
 #include "pod/plan_resources.h"
 
 namespace berth::pod {
@@ -210,9 +211,8 @@ Result<> ValidateContainerConfig(const ContainerConfig& config, const SandboxCon
   for (const MountConfig& mount : config.mounts) TRY(ValidateMount(mount), who);
   for (const DeviceConfig& device : config.devices) TRY(ValidateDevice(device), who);
   if (config.resources) TRY(ValidateResources(*config.resources, "resources"), who);
-  if (!config.cdi_devices.empty()) {
-    return Error(Code::kUnimplemented, StrCat(who, ": CDI devices are not supported yet"));
-  }
+  for (const std::string& name : config.cdi_devices) TRY(oci::ParseCdiName(name), who);
+  TRY(oci::CdiNamesOf(config.annotations), who);
   if (config.stop_signal < 0 || config.stop_signal > 64) {
     return Invalid(StrCat(who, ": stop_signal ", config.stop_signal, " is out of range"));
   }

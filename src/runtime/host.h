@@ -12,8 +12,12 @@
 #include <vector>
 
 #include "base/result.h"
+#include "oci/cdi.h"
 
 namespace berth::runtime {
+
+// AppArmor profile of containers that name none; loaded by berthd at its start where there is an apparmor_parser.
+inline constexpr char kDefaultApparmorProfile[] = "berth-default";
 
 struct HostDevice {
   std::string path;  // on the host
@@ -53,6 +57,11 @@ class Host {
   virtual Result<std::vector<HostDevice>> AllDevices() = 0;  // for privileged containers
   // A Localhost profile: absolute path, regular file, at most 4 MiB.
   virtual Result<std::string> ReadSeccompProfile(const std::string& path) = 0;
+  // Names of the AppArmor profiles that the kernel has loaded; empty without AppArmor.
+  virtual Result<std::vector<std::string>> ApparmorProfiles() = 0;
+  // Every CDI spec file, the later of the configured directories with the higher priority; at most 1024. A
+  // file that cannot be read comes with the reason.
+  virtual Result<std::vector<oci::CdiFile>> ReadCdiFiles() = 0;
   // The pod-level group of a pod whose cgroup_parent is empty; cgroupfs driver only. Create is idempotent.
   virtual Result<> CreateCgroup(const std::string& path) = 0;
   // Removes the empty group and our parent of it if that is empty too; not there: success.

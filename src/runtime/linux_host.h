@@ -17,6 +17,7 @@ namespace berth::runtime {
 struct LinuxHostOptions {
   std::string cgroup_root = "/sys/fs/cgroup";
   std::string dev_dir = "/dev";
+  std::vector<std::string> cdi_dirs = {"/etc/cdi", "/var/run/cdi"};
 };
 
 class LinuxHost final : public Host {
@@ -31,6 +32,8 @@ class LinuxHost final : public Host {
   // Without what a container has its own of: pts, shm, fd, mqueue, console.
   Result<std::vector<HostDevice>> AllDevices() override;
   Result<std::string> ReadSeccompProfile(const std::string& path) override;
+  Result<std::vector<std::string>> ApparmorProfiles() override;
+  Result<std::vector<oci::CdiFile>> ReadCdiFiles() override;
   Result<> CreateCgroup(const std::string& path) override;
   Result<> RemoveCgroup(const std::string& path) override;
   Result<CgroupFiles> ReadCgroup(const std::string& path,

@@ -126,18 +126,20 @@ def test_seccomp_profile_that_is_malformed_or_missing(node):
 
 @test
 def test_rule_18_missing_command_is_a_start_error(node):
-    with node.pod() as pod:
-        config = node.file(node.container_config(["/no/such/command"]))
-        created = node.crictl("create", pod.id, config, pod.path, check=False)
-        if created.code != 0:  # some OCI runtimes look the command up at create
-            contains(created.text, "/no/such/command")
-            equal(node.ids("ps", "-a"), [], "containers")
-            return
-        started = node.crictl("start", created.out.strip(), check=False)
-        assert started.code != 0 and "/no/such/command" in started.text, started.text
-        status = Container(pod, created.out.strip(), "main").status()
-        equal((status["state"], status["exitCode"], status["reason"]), ("CONTAINER_EXITED", 128, "StartError"), "status")
-        contains(status["message"], "/no/such/command")
+    for handler in ("crun", "runc"):
+        with node.pod(handler=handler) as pod:
+            for number, command in enumerate(("/no/such/command", "no-such-command", "/etc/passwd")):
+                config = node.file(node.container_config([command], name=f"c{number}"))
+                identifier = node.crictl("create", pod.id, config, pod.path).out.strip()
+                container = Container(pod, identifier, f"c{number}")
+                equal(container.state(), "CREATED", "state")
+                if number == 1:
+                    node.restart()
+                node.refused("start", identifier, code="FailedPrecondition", parts="exec")
+                status = container.status()
+                equal((status["state"], status["exitCode"], status["reason"]), ("CONTAINER_EXITED", 128, "StartError"), "status")
+                contains(status["message"], "exec")
+                node.crictl("rm", identifier)
 
 
 @test

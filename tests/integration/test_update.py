@@ -71,7 +71,7 @@ def created(pod):
 
 
 @test
-def test_update_changes_the_control_group_and_the_status(node):
+def test_rule_24_update_changes_the_control_group_and_the_status(node):
     def check(pod):
         container = started(pod)
         equal(score(container), 100, "oom_score_adj")
@@ -157,3 +157,27 @@ def test_impossible_updates_are_refused(node):
         equal(limits(container), before, "control group")
         node.crictl("stop", container.id)
         node.refused("update", "--cpu-share", "5", container.id, code="FailedPrecondition", parts="neither created nor running")
+
+
+@test
+def test_pod_cidr_fills_the_template(node):
+    template = node.file('{"cniVersion": "1.0.0", "name": "ours", "plugins": [{"type": "bridge", "bridge": "tmpl0", "isGateway": true, '
+                         '"ipam": {"type": "host-local", "ranges": [{{range $i, $r := .PodCIDRRanges}}{{if $i}}, {{end}}'
+                         '[{"subnet": "{{$r}}"}]{{end}}]}}]}')
+    written = node.cni / "10-berth-net.conflist"
+    old = node.config.read_text()
+    node.write_config({"network": {"conf_template": str(template)}})
+    node.restart()
+    try:
+        node.refused("update-runtime-config", "--pod-cidr", "10.77.0.0", code="InvalidArgument", parts="is not a CIDR")
+        assert not written.exists()
+        node.crictl("update-runtime-config", "--pod-cidr", "10.77.1.0/24")
+        with node.pod() as pod:
+            assert pod.ip().startswith("10.77.1."), pod.ip()
+        node.crictl("update-runtime-config", "--pod-cidr", "10.78.1.0/24,fd77::/64")
+        contains(written.read_text(), "10.78.1.0/24", "fd77::/64")
+    finally:
+        node.config.write_text(old)
+        written.unlink(missing_ok=True)
+        node.restart()
+        os.system("ip link del tmpl0 2>/dev/null; rm -rf /var/lib/cni/networks/ours /var/lib/cni/cache")

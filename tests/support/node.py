@@ -37,8 +37,9 @@ class Node:
         self.work.mkdir(parents=True, exist_ok=True)
         self.logs = self.work / "pod-logs"
         self.certs, self.cni = self.work / "certs.d", self.work / "cni"
-        for directory in (self.logs, self.certs, self.cni):
-            directory.mkdir(exist_ok=True)
+        self.cdi = self.work / "cdi"
+        for directory in (self.logs, self.certs, self.cni, self.cdi / "low", self.cdi / "high"):
+            directory.mkdir(parents=True, exist_ok=True)
         self.socket = f"unix://{self.state}/berth.sock"
         self.config = self.work / "config.toml"
         self.daemon = None
@@ -51,7 +52,8 @@ class Node:
     # ------------------------------------------------------------------ daemon
     def write_config(self, options, fragment=""):
         values = {"": {"root": str(self.root), "state": str(self.state), "listen": self.socket, "log_level": "debug"},
-                  "runtime": {"cgroup_driver": "cgroupfs", "cgroup_parent": environment.cgroup_parent()},
+                  "runtime": {"cgroup_driver": "cgroupfs", "cgroup_parent": environment.cgroup_parent(),
+                              "cdi_spec_dirs": [str(self.cdi / "low"), str(self.cdi / "high")]},
                   "network": {"conf_dirs": [str(self.cni)], "native_plugins": PLUGINS != "reference"},
                   "image": {"certs_dirs": [str(self.certs)]}}
         for section, entries in options.items():

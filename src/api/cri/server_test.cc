@@ -47,6 +47,35 @@ TEST_F(ServerTest, Rule33ANetworkThatIsNotReadyIsSaidSo) {
   EXPECT_TRUE(network.message().starts_with("Network plugin returns error: ")) << network.message();
 }
 
+TEST_F(ServerTest, UpdatesOfResourcesReachTheEngine) {
+  std::string pod = RunPod("web");
+  v1::UpdatePodSandboxResourcesRequest request;
+  v1::UpdatePodSandboxResourcesResponse response;
+  request.set_pod_sandbox_id(pod);
+  request.mutable_resources()->set_cpu_shares(2048);
+  ASSERT_TRUE(Call(*runtime_, &Runtime::UpdatePodSandboxResources, request, &response).ok());
+  EXPECT_NE(world_.engine->PodSandboxInfo(pod)->at("info").find("2048"), std::string::npos);
+  request.set_pod_sandbox_id("nosuch");
+  ExpectStatus(Call(*runtime_, &Runtime::UpdatePodSandboxResources, request, &response),
+               grpc::NOT_FOUND, "nosuch");
+  v1::UpdateContainerResourcesRequest container;
+  v1::UpdateContainerResourcesResponse done;
+  container.set_container_id(*world_.Create(pod));
+  container.mutable_linux()->set_cpu_shares(333);
+  ASSERT_TRUE(Call(*runtime_, &Runtime::UpdateContainerResources, container, &done).ok());
+  EXPECT_EQ(world_.Status(container.container_id()).resources->cpu_shares, 333);
+  container.mutable_linux()->set_cpu_period(1);
+  ExpectStatus(Call(*runtime_, &Runtime::UpdateContainerResources, container, &done),
+               grpc::INVALID_ARGUMENT, "cpu period 1 us");
+}
+
+TEST_F(ServerTest, ThePodCidrIsAcceptedWithoutATemplate) {
+  v1::UpdateRuntimeConfigRequest request;
+  v1::UpdateRuntimeConfigResponse response;
+  request.mutable_runtime_config()->mutable_network_config()->set_pod_cidr("10.0.0.0/24");
+  EXPECT_TRUE(Call(*runtime_, &Runtime::UpdateRuntimeConfig, request, &response).ok());
+}
+
 TEST_F(ServerTest, APodLivesFromRunToRemove) {
   std::string id = RunPod("web");
   v1::PodSandboxStatusRequest request;

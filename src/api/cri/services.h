@@ -3,6 +3,7 @@
 // Any thread.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "api/sessions/session.h"
@@ -22,6 +23,8 @@ struct Services {
   const Clock& clock;
   bool systemd_cgroup = false;
   std::string config_json;  // for `crictl info`; critest reads stateDir from it
+  // UpdateRuntimeConfig: the node's pod CIDRs, with commas between them. Empty: there is no CNI template.
+  std::function<Result<>(const std::string& pod_cidr)> set_pod_cidr = {};
 };
 
 }  // namespace berth::api

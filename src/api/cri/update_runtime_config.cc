@@ -3,12 +3,13 @@
 
 namespace berth::api {
 
-// The pod CIDR matters only to a runtime that writes CNI configuration from a template; Berth
-// leaves that to the network's own installer, as CRI-O does. Success, so that the kubelet does not
-// report an error at each change.
+// The pod CIDR matters only where CNI configuration is made from a template (network.conf_template); elsewhere it is
+// the network's own installer's. Success then, so that the kubelet does not report an error at each change.
 BERTH_CRI_HANDLER(UpdateRuntimeConfig) {
-  (void)services, (void)call, (void)request, (void)response;
-  return Ok();
+  (void)call, (void)response;
+  const std::string& cidr = request.runtime_config().network_config().pod_cidr();
+  if (!services.set_pod_cidr) return Ok();
+  return services.set_pod_cidr(cidr);
 }
 
 }  // namespace berth::api

@@ -127,6 +127,16 @@ Result<> FakeHost::RemoveCgroup(const std::string& path) {
   return Ok();
 }
 
+Result<std::vector<std::string>> FakeHost::ApparmorProfiles() {
+  TRY(Enter("ApparmorProfiles", ""));
+  return apparmor_profiles_;
+}
+
+Result<std::vector<oci::CdiFile>> FakeHost::ReadCdiFiles() {
+  TRY(Enter("ReadCdiFiles", ""));
+  return cdi_files_;
+}
+
 void FakeHost::SetCgroupFiles(const std::string& path, const CgroupFiles& files) {
   state_.Lock()->files[path] = files;
 }

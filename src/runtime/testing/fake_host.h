@@ -33,6 +33,8 @@ class FakeHost final : public Host {
                       const std::string& propagation);  // default "private"
   void AddProfile(const std::string& path, const std::string& json);
 
+  void AddApparmorProfile(const std::string& name) { apparmor_profiles_.push_back(name); }
+  void AddCdiFile(const oci::CdiFile& file) { cdi_files_.push_back(file); }
   // The files of a control group: what ReadCgroup finds and WriteCgroup changes.
   void SetCgroupFiles(const std::string& path, const CgroupFiles& files);
   // Writing this file fails with `error`, until the next call with an empty one.
@@ -51,6 +53,8 @@ class FakeHost final : public Host {
   Result<std::vector<HostDevice>> Devices(const std::string& host_path) override;
   Result<std::vector<HostDevice>> AllDevices() override;
   Result<std::string> ReadSeccompProfile(const std::string& path) override;
+  Result<std::vector<std::string>> ApparmorProfiles() override;
+  Result<std::vector<oci::CdiFile>> ReadCdiFiles() override;
   Result<> CreateCgroup(const std::string& path) override;
   Result<> RemoveCgroup(const std::string& path) override;
   Result<CgroupFiles> ReadCgroup(const std::string& path,
@@ -74,6 +78,8 @@ class FakeHost final : public Host {
   std::map<std::string, std::string> links_;
   std::map<std::string, std::string> propagation_;
   std::map<std::string, std::string> profiles_;
+  std::vector<std::string> apparmor_profiles_;
+  std::vector<oci::CdiFile> cdi_files_;
   mutable Guarded<State> state_;
 };
 
