@@ -2,6 +2,7 @@
 // Exec sessions: `<runtime> exec --detach`, whose process becomes a child of the monitor, the
 // nearest subreaper, so that its exit code comes from waitid(2) and no runtime process waits beside
 // it.
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -10,12 +11,26 @@
 #include "monitor/kill.h"
 #include "monitor/monitor.h"
 #include "monitor/pidfd.h"
+#include "os/dir_fd.h"
 
 namespace berth::monitor {
 
 namespace {
+
 constexpr size_t kMaxSessions = 1024;
+
+// proc(5) oom_score_adj of the container's init, as it is now: an exec gets the same, and crun's exec leaves what it was
+// started with. The init is our unreaped child, so the number is its own.
+int OomScoreOf(int init, int otherwise) {
+  os::Fd file(::open(StrCat("/proc/", init, "/oom_score_adj").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return otherwise;
+  Result<std::string> text = os::ReadAll(file.get(), 16);
+  if (!text) return otherwise;
+  Result<int64_t> score = ParseInt(TrimSpace(*text), -1000, 1000, "oom_score_adj");
+  return score ? static_cast<int>(*score) : otherwise;
 }
+
+}  // namespace
 
 void Monitor::DoExec(ReplyTo to, Exec exec, Fds fds) {
   Result<> begun = BeginExec(to, exec, std::move(fds));
@@ -43,6 +58,7 @@ Result<> Monitor::BeginExec(ReplyTo to, const Exec& exec, Fds fds) {
   const std::string number = NextNumber();
   const std::string calls = StrCat(setup_->pod_path, "/", kCallsDir, "/");
   CallSpec spec = RuntimeCall("exec", number, exec.timeout_ms);
+  spec.oom_score_adj = OomScoreOf(container->pid(), spec.oom_score_adj);
   for (const std::string& arg :
        {std::string("--detach"), std::string("--process"), StrCat(calls, exec.exec_id, ".json"),
         std::string("--pid-file"), StrCat(calls, number, ".pid")})

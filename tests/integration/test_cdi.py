@@ -44,7 +44,7 @@ def test_cdi_device_brings_node_mount_environment_and_group(node):
             container = pod.run(name=f"c{number}", **fields)
             equal(container.sh("stat -c '%t %T' /dev/acme").strip(), "1 5", "device")
             equal(container.sh("head -c 3 /dev/acme | wc -c").strip(), "3", "read of the device")
-            equal(container.sh("cat /acme/file"), "from the host", "mount")
+            equal(container.sh("cat /acme/file").strip(), "from the host", "mount")
             assert container.exec("touch", "/acme/new", check=False).code != 0, "the mount is writable"
             contains(container.sh("env; id -G"), "ACME=1", "ACME_ALL=yes", "4711")
     (volume / "file").unlink()

@@ -107,11 +107,11 @@ def test_stop_signal_of_the_request_also_a_real_time_one(node):
         container = pod.run(script, stop_signal=29)
         status = container.status()
         contains(str(status.get("stopSignal")), "USR1")
-        node.crictl("stop", container.id)
+        node.crictl("stop", "--timeout", 10, container.id)
         equal(container.status()["exitCode"], 7, "exit code")
         container = pod.run(["sh", "-c", f"trap 'exit 9' {signal.SIGRTMIN + 3}; while :; do sleep 0.1; done"], name="rt", stop_signal=38)
         contains(str(container.status().get("stopSignal")), "RTMINPLUS3")
-        node.crictl("stop", container.id)
+        node.crictl("stop", "--timeout", 10, container.id)
         equal(container.status()["exitCode"], 9, "exit code")
 
 

@@ -180,4 +180,4 @@ def test_pod_cidr_fills_the_template(node):
         node.config.write_text(old)
         written.unlink(missing_ok=True)
         node.restart()
-        os.system("ip link del tmpl0 2>/dev/null; rm -rf /var/lib/cni/networks/ours /var/lib/cni/cache")
+        os.system("ip link del tmpl0 2>/dev/null; rm -rf /var/lib/cni/networks /var/lib/cni/cache")
