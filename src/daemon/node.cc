@@ -157,6 +157,7 @@ Result<> Node::OpenParts(const std::string& libexec) {
   runtime.handlers = handlers.handlers;
   runtime.default_handler = handlers.default_name;
   runtime.systemd_cgroup = systemd_cgroup_;
+  runtime.try_user_ns = [this](int user_ns) { return images_->TryIdShift(user_ns); };
   runtime.call_timeout = std::chrono::seconds(config_.create_timeout_s);
   config_.default_handler = handlers.default_name;
   runtime_ = TRY(runtime::MonitorRuntime::Make(std::move(runtime)), "runtime");

@@ -130,6 +130,16 @@ Result<struct stat> RootDirectory(const std::vector<LayerView>& layers) {
   return DefaultDirectory();
 }
 
+void ShiftOwners(const IdShift& shift, struct stat& root, std::vector<DirectoryFix>& fixes) {
+  auto shifted = [&](uint32_t id) { return id < shift.count ? id + shift.host_id : 0; };
+  auto change = [&](struct stat& st) {
+    st.st_uid = shifted(st.st_uid);
+    st.st_gid = shifted(st.st_gid);
+  };
+  change(root);
+  for (DirectoryFix& fix : fixes) change(fix.st);
+}
+
 Result<> SetDirectory(const os::DirFd& dir, const struct stat& st) {
   if (::fchown(dir.get(), st.st_uid, st.st_gid) != 0) return ErrnoError("set owner");
   if (::fchmod(dir.get(), st.st_mode & 07777) != 0) return ErrnoError("set mode");

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "image/image_records.h"
+#include "image/images.h"
 #include "os/dir_fd.h"
 
 namespace berth::image {
@@ -33,6 +34,9 @@ struct LayerView {
 Result<std::vector<DirectoryFix>> PlanDirectoryFixes(const std::vector<LayerView>& layers);
 // The image's root directory: the topmost that is described, else 0755 of root.
 Result<struct stat> RootDirectory(const std::vector<LayerView>& layers);
+// Their owners as the host must see them; one that has no id in the pod becomes the host's root,
+// which has none there either.
+void ShiftOwners(const IdShift& shift, struct stat& root, std::vector<DirectoryFix>& fixes);
 // Makes them below `upper`, which is empty.
 Result<> ApplyDirectoryFixes(const os::DirFd& upper, const std::vector<DirectoryFix>& fixes);
 Result<> SetDirectory(const os::DirFd& dir, const struct stat& st);

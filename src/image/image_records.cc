@@ -41,6 +41,14 @@ CREATE TABLE signatures(image_id TEXT NOT NULL REFERENCES images(id) ON DELETE C
                         PRIMARY KEY(image_id, repository)) WITHOUT ROWID;
 )";
 
+// A volume has the layers of an image that may be gone by now.
+constexpr db::Migration kSchema4 = R"(
+CREATE TABLE volume_layers(container_id TEXT NOT NULL REFERENCES rootfs(container_id) ON DELETE CASCADE,
+                           volume INTEGER NOT NULL, position INTEGER NOT NULL, diff_id TEXT NOT NULL,
+                           PRIMARY KEY(container_id, volume, position)) WITHOUT ROWID;
+CREATE INDEX volume_layers_by_layer ON volume_layers(diff_id);
+)";
+
 constexpr int64_t kOpaqueRoot = 1, kDescribedRoot = 2;
 
 std::string EncodeProcess(const ImageProcess& p) {
@@ -100,8 +108,8 @@ Error Corrupt(std::string_view what, Error error) {
 }  // namespace
 
 Result<ImageRecords> ImageRecords::Open(const std::string& path) {
-  return ImageRecords(
-      TRY(db::Database::Open(path, {kSchema1, kSchema2, kSchema3}, db::Durability::kFull)));
+  return ImageRecords(TRY(
+      db::Database::Open(path, {kSchema1, kSchema2, kSchema3, kSchema4}, db::Durability::kFull)));
 }
 
 Result<std::vector<std::string>> ImageRecords::Texts(std::string_view sql,
@@ -273,7 +281,8 @@ Result<std::vector<std::string>> ImageRecords::DeleteUnusedLayers(
     const std::set<std::string>& keep) {
   std::vector<std::string> unused = TRY(
       Texts("SELECT diff_id FROM layers WHERE diff_id NOT IN (SELECT diff_id FROM image_layers) "
-            "AND diff_id NOT IN (SELECT diff_id FROM rootfs_layers)",
+            "AND diff_id NOT IN (SELECT diff_id FROM rootfs_layers) "
+            "AND diff_id NOT IN (SELECT diff_id FROM volume_layers)",
             ""));
   std::erase_if(unused, [&](const std::string& id) { return keep.contains(id); });
   for (const std::string& id : unused) TRY(ForgetLayer(id));
@@ -315,6 +324,23 @@ Result<> ImageRecords::AddRootfs(const std::string& container_id, const ImageRec
         db_.Prepare("INSERT INTO rootfs_layers(container_id, position, diff_id) VALUES(?, ?, ?)"));
     for (size_t i = 0; i < image.layers.size(); ++i)
       TRY(layer.Bind(container_id).Bind(static_cast<int64_t>(i)).Bind(image.layers[i]).Run());
+    return Ok();
+  });
+}
+
+Result<> ImageRecords::AddVolume(const std::string& container_id, uint32_t volume,
+                                 const ImageRecord& image) {
+  return db_.Transact([&]() -> Result<> {
+    db::Statement old =
+        TRY(db_.Prepare("DELETE FROM volume_layers WHERE container_id=? AND volume=?"));
+    TRY(old.Bind(container_id).Bind(int64_t{volume}).Run());
+    db::Statement layer =
+        TRY(db_.Prepare("INSERT INTO volume_layers(container_id, volume, position, diff_id) "
+                        "VALUES(?, ?, ?, ?)"));
+    for (size_t i = 0; i < image.layers.size(); ++i) {
+      layer.Bind(container_id).Bind(int64_t{volume}).Bind(static_cast<int64_t>(i));
+      TRY(layer.Bind(image.layers[i]).Run());
+    }
     return Ok();
   });
 }

@@ -24,6 +24,7 @@ namespace berth::image {
 //   signatures(image_id, repository, fingerprint)         by which key it was signed, as it was pulled
 //   rootfs(container_id, image_id)                        which container uses which image ...
 //   rootfs_layers(container_id, position, diff_id)        ... and which layers
+//   volume_layers(container_id, volume, position, diff_id)  layers of its image volumes
 struct LayerRecord {
   std::string diff_id;  // hex
   LayerResult result;   // its diff_id is the same
@@ -81,6 +82,9 @@ class ImageRecords {
 
   // AlreadyExists when the container has the rootfs of another image.
   Result<> AddRootfs(const std::string& container_id, const ImageRecord& image);
+  // The volume uses the image's layers until RemoveRootfs; the rootfs is there. Again: the new image
+  // counts.
+  Result<> AddVolume(const std::string& container_id, uint32_t volume, const ImageRecord& image);
   Result<std::optional<std::vector<std::string>>> RootfsLayers(const std::string& container_id);
   Result<> RemoveRootfs(const std::string& container_id);
   Result<std::vector<std::string>> Rootfs();

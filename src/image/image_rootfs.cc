@@ -49,36 +49,44 @@ Result<std::vector<LayerRecord>> ImageStore::LayerRecords(
 }
 
 // Topmost first, as overlay wants them; nothing below a layer whose root hides what is below.
-Result<std::vector<os::DirFd>> ImageStore::Lowers(const std::vector<LayerRecord>& layers) {
+Result<std::vector<os::DirFd>> ImageStore::Lowers(const LayerStore::Images& images, os::DirFd top,
+                                                  const std::vector<LayerRecord>& layers) {
   std::vector<os::DirFd> lowers;
-  lowers.push_back(TRY(layers_.InitLayer()));
+  lowers.push_back(std::move(top));
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-    lowers.push_back(TRY(layers_.OpenLayer(layer->diff_id), StrCat("layer ", layer->diff_id)));
+    lowers.push_back(
+        TRY(LayerStore::OpenLayer(images, layer->diff_id), StrCat("layer ", layer->diff_id)));
     if (layer->result.opaque_root) break;
   }
   return lowers;
 }
 
-Result<os::DirFd> ImageStore::PrepareUpper(const std::string& container_id,
-                                           const std::vector<LayerRecord>& layers) {
+// The directory above the layers: a container's own files, or nothing but what the layers' own
+// directories do not say. Its files have the host's ids: overlayfs would make its own there with
+// ids that a shifted mount does not have.
+Result<os::DirFd> ImageStore::PrepareTop(const os::DirFd& dir, const std::string& name,
+                                         const std::vector<LayerRecord>& layers,
+                                         const std::optional<IdShift>& shift) {
+  Result<os::DirFd> there = dir.OpenDir(name);
+  if (there || there.error().code() != Code::kNotFound) return there;
   std::vector<LayerView> views;
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer)
     views.push_back({TRY(layers_.OpenLayer(layer->diff_id)), layer->result});
-  const os::DirFd dir = TRY(layers_.containers().MakeOrOpenDir(container_id, 0700));
-  Result<os::DirFd> there = dir.OpenDir("upper");
-  if (there || there.error().code() != Code::kNotFound) return there;
   // Under another name until it is complete: a crash in between leaves nothing that looks ready.
   TRY(dir.RemoveTree("new"));
-  TRY(dir.MakeOrOpenDir("work", 0700));
-  os::DirFd upper = TRY(dir.MakeDir("new", 0700));
-  TRY(ApplyDirectoryFixes(upper, TRY(PlanDirectoryFixes(views))));
-  TRY(SetDirectory(upper, TRY(RootDirectory(views))));
-  TRY(dir.Rename("new", "upper", false));
-  return upper;
+  os::DirFd top = TRY(dir.MakeDir("new", 0700));
+  std::vector<DirectoryFix> fixes = TRY(PlanDirectoryFixes(views));
+  struct stat root = TRY(RootDirectory(views));
+  if (shift) ShiftOwners(*shift, root, fixes);
+  TRY(ApplyDirectoryFixes(top, fixes));
+  TRY(SetDirectory(top, root));
+  TRY(dir.Rename("new", name, false));
+  return top;
 }
 
 Result<Rootfs> ImageStore::PrepareRootfs(const std::string& container_id,
-                                         const std::string& image_id) {
+                                         const std::string& image_id,
+                                         const std::optional<IdShift>& shift) {
   TRY(CheckContainer(container_id));
   const std::string what = StrCat("root file system of ", container_id);
   const ImageRecord image = TRY(ImageFor(image_id), what);
@@ -94,13 +102,28 @@ Result<Rootfs> ImageStore::PrepareRootfs(const std::string& container_id,
     if (is_new) rollback.Add(what, [this, container_id] { return RemoveRootfs(container_id); });
   }
   const std::vector<LayerRecord> layers = TRY(LayerRecords(image.layers), what);
+  const LayerStore::Images images = TRY(layers_.OpenImages(shift), what);
   os::OverlayOptions options;
-  options.upper = TRY(PrepareUpper(container_id, layers), what);
-  options.lower = TRY(Lowers(layers), what);
-  options.work = TRY(layers_.containers().OpenDir(StrCat(container_id, "/work")), what);
+  const os::DirFd dir = TRY(layers_.containers().MakeOrOpenDir(container_id, 0700), what);
+  options.work = TRY(dir.MakeOrOpenDir("work", 0700), what);
+  options.upper = TRY(PrepareTop(dir, "upper", layers, shift), what);
+  options.lower = TRY(Lowers(images, TRY(LayerStore::InitLayer(images)), layers), what);
   Rootfs rootfs{TRY(os::Mount::Overlay(options), what)};
   rollback.Commit();
   return rootfs;
+}
+
+Result<> ImageStore::TryIdShift(int user_ns) {
+  const LayerStore::Images images =
+      TRY(layers_.OpenImages(IdShift{.user_ns = user_ns, .host_id = 0, .count = 0}));
+  os::OverlayOptions options;
+  options.lower.push_back(TRY(LayerStore::InitLayer(images), "image store"));
+  options.lower.push_back(TRY(images.dir.OpenDir("layers"), "image store"));
+  Result<os::Mount> mount = os::Mount::Overlay(options, MOUNT_ATTR_RDONLY);
+  if (mount) return Ok();
+  return std::move(mount.error())
+      .Wrap("overlay of shifted layers (needs Linux 6.15)")
+      .WithCode(Code::kFailedPrecondition);
 }
 
 Result<> ImageStore::RemoveRootfs(const std::string& container_id) {
@@ -145,8 +168,10 @@ Result<ResolvedUser> ImageStore::ResolveUser(const std::string& image_id, const 
   // Without layers there are no files, and numbers are all there is.
   Result<ResolvedUser> user = [&]() -> Result<ResolvedUser> {
     if (image.layers.empty()) return unpack::ResolveUser("", "", query);
+    const LayerStore::Images images = TRY(layers_.OpenImages(std::nullopt));
     os::OverlayOptions options;
-    options.lower = TRY(Lowers(TRY(LayerRecords(image.layers))));
+    options.lower =
+        TRY(Lowers(images, TRY(LayerStore::InitLayer(images)), TRY(LayerRecords(image.layers))));
     os::Mount mount = TRY(os::Mount::Overlay(
         options, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
     return unpacker_.ResolveUser(std::move(mount), query);

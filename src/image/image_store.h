@@ -61,8 +61,10 @@ class ImageStore final : public Images, public Maintenance {
   std::vector<PullStatus> Pulls() override;
   Result<std::vector<std::string>> Import(os::Fd source, const std::string& name) override;
   Result<ResolvedUser> ResolveUser(const std::string& image_id, const UserQuery& query) override;
-  Result<Rootfs> PrepareRootfs(const std::string& container_id,
-                               const std::string& image_id) override;
+  Result<Rootfs> PrepareRootfs(const std::string& container_id, const std::string& image_id,
+                               const std::optional<IdShift>& shift = std::nullopt) override;
+  Result<> TryIdShift(int user_ns) override;
+  Result<ImageVolume> PrepareVolume(const VolumeRequest& request) override;
   Result<> RemoveRootfs(const std::string& container_id) override;
   Result<std::map<std::string, RootfsUsage>> RootfsUsages(
       const std::vector<std::string>& container_ids) override;
@@ -137,9 +139,11 @@ class ImageStore final : public Images, public Maintenance {
   // image_rootfs.cc
   Result<ImageRecord> ImageFor(const std::string& image_id);
   Result<std::vector<LayerRecord>> LayerRecords(const std::vector<std::string>& diff_ids);
-  Result<std::vector<os::DirFd>> Lowers(const std::vector<LayerRecord>& layers);
-  Result<os::DirFd> PrepareUpper(const std::string& container_id,
-                                 const std::vector<LayerRecord>& layers);
+  Result<std::vector<os::DirFd>> Lowers(const LayerStore::Images& images, os::DirFd top,
+                                        const std::vector<LayerRecord>& layers);
+  Result<os::DirFd> PrepareTop(const os::DirFd& dir, const std::string& name,
+                               const std::vector<LayerRecord>& layers,
+                               const std::optional<IdShift>& shift);
 
   const ImageStoreOptions options_;
   const LayerStore layers_;

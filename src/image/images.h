@@ -106,6 +106,28 @@ struct Rootfs {
   os::Mount mount;  // detached overlay
 };
 
+// For a pod with a user namespace: files keep the image's ids on disk and have others on the host,
+// `host_id` higher, which are the image's again in the pod. Ids from `count` on have none there.
+struct IdShift {
+  int user_ns = -1;  // borrowed; maps 0 to host_id
+  uint32_t host_id = 0;
+  uint32_t count = 0;
+};
+
+// The files of an image as a volume of a container (CRI Mount.image).
+struct VolumeRequest {
+  std::string container_id;  // that PrepareRootfs was called for
+  uint32_t index = 0;        // one number a volume of the container
+  std::string image_id;
+  std::optional<IdShift> shift;
+  std::string sub_path;  // seen from the image's root, links in it too; "": all of the image
+};
+struct ImageVolume {
+  os::Mount mount;        // detached, read-only, nosuid, nodev: the whole image
+  std::string path;       // what was asked for, relative to its root, without links; "": the root
+  bool directory = true;  // else a regular file
+};
+
 class Images {
  public:
   virtual ~Images() = default;
@@ -132,9 +154,16 @@ class Images {
   // A writable root file system for a container: upper and work directories made below the store,
   // overlay detached. Calling it again for the same container reassembles the same one. Its undo is
   // RemoveRootfs.
-  virtual Result<Rootfs> PrepareRootfs(const std::string& container_id,
-                                       const std::string& image_id) = 0;
-  virtual Result<> RemoveRootfs(const std::string& container_id) = 0;  // not there: success
+  virtual Result<Rootfs> PrepareRootfs(const std::string& container_id, const std::string& image_id,
+                                       const std::optional<IdShift>& shift = std::nullopt) = 0;
+  // Do the kernel and the store's file system shift ids? FailedPrecondition with the reason.
+  virtual Result<> TryIdShift(int user_ns) = 0;
+  // Until RemoveRootfs of the container the image's layers stay, whatever becomes of the image.
+  // NotFound for an unknown image and for a sub path that the image does not have; InvalidArgument
+  // for one that is absolute or has "..".
+  virtual Result<ImageVolume> PrepareVolume(const VolumeRequest& request) = 0;
+  // Its volumes go too; not there: success.
+  virtual Result<> RemoveRootfs(const std::string& container_id) = 0;
   // By container id. Measured by the calling thread, at most for a moment, and kept for a while: a container whose
   // turn has not come yet, or that has no root file system, is left out.
   virtual Result<std::map<std::string, RootfsUsage>> RootfsUsages(

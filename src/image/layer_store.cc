@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "os/userns.h"
 
 namespace berth::image {
 
@@ -74,6 +75,22 @@ Result<> LayerStore::Publish(const std::vector<std::shared_ptr<Staged>>& layers)
   return TRY(images_.OpenDir("layers")).Sync();
 }
 
+Result<LayerStore::Images> LayerStore::OpenImages(const std::optional<IdShift>& shift) const {
+  Images images;
+  if (!shift) {
+    images.dir = TRY(images_.Duplicate());
+    return images;
+  }
+  images.mount = TRY(os::Mount::CloneTree(images_.get(), false), "image store");
+  TRY(os::ShiftIds(images.mount, shift->user_ns), "image store");
+  images.dir = TRY(images.mount.OpenRoot(), "image store");
+  return images;
+}
+
+Result<os::DirFd> LayerStore::OpenLayer(const Images& images, const std::string& diff_id) {
+  return images.dir.OpenDir(StrCat(LayerPath(diff_id), "/fs"));
+}
+
 Result<os::DirFd> LayerStore::OpenLayer(const std::string& diff_id) const {
   return images_.OpenDir(StrCat(LayerPath(diff_id), "/fs"));
 }
@@ -114,6 +131,8 @@ Result<> LayerStore::MakeInitLayer() const {
   return MakeLink(etc, "/proc/mounts", "mtab");
 }
 
-Result<os::DirFd> LayerStore::InitLayer() const { return images_.OpenDir("init-layer"); }
+Result<os::DirFd> LayerStore::InitLayer(const Images& images) {
+  return images.dir.OpenDir("init-layer");
+}
 
 }  // namespace berth::image

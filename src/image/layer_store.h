@@ -4,10 +4,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "image/images.h"
 #include "image/unpack_protocol.h"
 #include "os/dir_fd.h"
 
@@ -17,6 +19,7 @@ namespace berth::image {
 //   <root>/images/tmp/<random>/fs/           being unpacked or being removed; emptied at start
 //   <root>/images/init-layer/                topmost lower directory of every container, see InitLayer
 //   <root>/containers/<container id>/{upper,work}
+//   <root>/containers/<container id>/volume-<n>  topmost directory of an image volume
 // All are 0700 for root: nobody else may reach a setuid file in a layer (CVE-2021-41091).
 class LayerStore {
  public:
@@ -47,6 +50,14 @@ class LayerStore {
   // are skipped.
   Result<> Publish(const std::vector<std::shared_ptr<Staged>>& layers) const;
 
+  // The layers with the ids that they have on disk, or shifted into a user namespace: through a
+  // mount that must live until an overlay of them is made.
+  struct Images {
+    os::Mount mount;
+    os::DirFd dir;
+  };
+  Result<Images> OpenImages(const std::optional<IdShift>& shift) const;
+  static Result<os::DirFd> OpenLayer(const Images& images, const std::string& diff_id);
   Result<os::DirFd> OpenLayer(const std::string& diff_id) const;
   // Not there: success. Gone from its place at once, even if deleting the files takes long or
   // fails.
@@ -55,7 +66,7 @@ class LayerStore {
 
   // Real directories /dev /proc /sys /etc and files that the OCI runtime mounts on: an image cannot
   // lead it elsewhere with a symlink of that name.
-  Result<os::DirFd> InitLayer() const;
+  static Result<os::DirFd> InitLayer(const Images& images);
   // <root>/images, <root>/containers
   const os::DirFd& images() const { return images_; }
   const os::DirFd& containers() const { return containers_; }

@@ -2,6 +2,8 @@
 // berth-monitor: one per pod, started by berthd with a listening socket as fd 3 and the pod's run
 // directory as fd 4.
 //   berth-monitor --init     first process of a shared PID namespace
+//   berth-monitor --namespaces
+//                            makes a user namespace and others that belong to it, for berthd to hold
 //   berth-monitor --run [--private PATH] [--detach PATH] -- PROGRAM ARG...
 //                            runs an OCI runtime as the monitor would, for a pod that has none any more
 #include <fcntl.h>
@@ -118,6 +120,7 @@ Result<> RunProgram(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   if (argc == 2 && std::strcmp(argv[1], "--init") == 0) return RunPidNsInit();
+  if (argc == 2 && std::strcmp(argv[1], "--namespaces") == 0) return RunNamespaceHolder();
   Result<> result =
       argc > 2 && std::strcmp(argv[1], "--run") == 0
           ? RunProgram(argc, argv)

@@ -73,7 +73,9 @@ class Monitor {
   // monitor_pod.cc: the pod
   void DoHello(ReplyTo to, Hello hello, Fds fds);
   void DoSetup(ReplyTo to, Setup setup, Fds fds);
-  Result<uint32_t> SetUp(Setup setup, Fds fds);
+  Result<> SetUp(Setup setup, Fds fds);
+  uint32_t UserNsNumber() const;
+  void GiveToPod(int fd) const;
   void DoShutdown(ReplyTo to);
   void ShutdownStep();
   void DoAttach(ReplyTo to, Attach attach, Fds fds);
@@ -124,6 +126,7 @@ class Monitor {
   Server server_;
   std::optional<Setup> setup_;
   os::Fd shm_;
+  os::Fd user_ns_;  // what /proc/<pid>/fd/<n> in the containers' specs leads to
   PidNsInit init_;
   std::vector<std::unique_ptr<Container>> containers_;
   std::vector<std::unique_ptr<Container>> removed_;  // destroyed by Sweep

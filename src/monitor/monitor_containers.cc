@@ -33,10 +33,11 @@ Result<> Monitor::BeginCreate(ReplyTo to, const Create& create, Fds fds) {
   }
   if (containers_.size() >= kMaxContainers)
     return Error(Code::kResourceExhausted, "too many containers in the pod");
-  if (fds.size() != size_t{create.has_rootfs} + size_t{create.has_log})
+  size_t next = 0;
+  if (fds.size() != size_t{create.has_rootfs} + size_t{create.has_log} + create.volumes)
     return Error(Code::kInvalidArgument, "create: wrong number of fds");
-  os::Fd rootfs = create.has_rootfs ? std::move(fds.front()) : os::Fd();
-  os::DirFd log(create.has_log ? std::move(fds.back()) : os::Fd());
+  os::Fd rootfs = create.has_rootfs ? std::move(fds[next++]) : os::Fd();
+  os::DirFd log(create.has_log ? std::move(fds[next++]) : os::Fd());
 
   containers_.push_back(
       std::make_unique<Container>(loop_, &pod_, id,
@@ -46,6 +47,9 @@ Result<> Monitor::BeginCreate(ReplyTo to, const Create& create, Fds fds) {
   container.busy = true;
   const std::string number = NextNumber();
   TRY(container.OpenStdio(create, std::move(log), &calls_dir_, StrCat(number, ".sock")));
+
+  for (int fd : {container.child_stdin(), container.child_stdout(), container.child_stderr()})
+    GiveToPod(fd);
 
   CallSpec spec = RuntimeCall("create", number, create.timeout_ms);
   const std::string bundle = StrCat(setup_->pod_path, "/", kContainersDir, "/", id);
@@ -60,6 +64,7 @@ Result<> Monitor::BeginCreate(ReplyTo to, const Create& create, Fds fds) {
   spec.args.push_back(id);
   spec.mounts.container_id = id;
   spec.mounts.rootfs = rootfs.get();
+  for (; next < fds.size(); ++next) spec.mounts.volumes.push_back(fds[next].get());
   spec.mounts.shm = shm_.get();
   spec.std_in = container.child_stdin();
   spec.std_out = container.child_stdout();

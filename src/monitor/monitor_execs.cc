@@ -68,6 +68,7 @@ Result<> Monitor::BeginExec(ReplyTo to, const Exec& exec, Fds fds) {
     spec.args.push_back("--console-socket");
     spec.args.push_back(session->console.Path());
   } else {
+    for (const os::Fd& fd : fds) GiveToPod(fd.get());
     spec.std_in = fds[0].get();
     spec.std_out = fds[1].get();
     spec.std_err = fds[2].get();

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests about the pod as a whole, and those that hand descriptors out.
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/strings.h"
 #include "monitor/monitor.h"
 #include "monitor/pidfd.h"
@@ -27,6 +29,7 @@ void Monitor::DoHello(ReplyTo to, Hello hello, Fds) {
   answer.new_ipc = setup_ && setup_->new_ipc;
   answer.new_uts = setup_ && setup_->new_uts;
   answer.pid_ns_init = static_cast<uint32_t>(init_.pid);
+  answer.user_ns_fd = UserNsNumber();
   for (const auto& container : containers_) {
     if (container->pid() == 0) continue;  // being created: its request was lost with its connection
     answer.containers.push_back({container->id(), container->phase(),
@@ -37,18 +40,39 @@ void Monitor::DoHello(ReplyTo to, Hello hello, Fds) {
 
 void Monitor::DoSetup(ReplyTo to, Setup setup, Fds fds) {
   if (setup_) return ReplyError(to, Error(Code::kAlreadyExists, "pod is set up already"));
-  Result<uint32_t> init = SetUp(std::move(setup), std::move(fds));
-  if (!init) return ReplyError(to, init.error());
-  ReplyWith(to, PidAnswer{*init});
+  Result<> done = SetUp(std::move(setup), std::move(fds));
+  if (!done) return ReplyError(to, done.error());
+  ReplyWith(to, SetupAnswer{static_cast<uint32_t>(init_.pid), UserNsNumber()});
 }
 
-Result<uint32_t> Monitor::SetUp(Setup setup, Fds fds) {
-  if (fds.size() > 1) return Error(Code::kInvalidArgument, "setup: too many fds");
-  TRY(EnterPodNamespaces(setup), "setup");
-  if (setup.shared_pid) init_ = TRY(StartPidNsInit(), "setup");
-  if (!fds.empty()) shm_ = std::move(fds[0]);
+Result<> Monitor::SetUp(Setup setup, Fds fds) {
+  if (fds.size() != size_t{setup.has_shm} + (setup.has_user_ns ? 3U : 0U))
+    return Error(Code::kInvalidArgument, "setup: wrong number of fds");
+  PodUserNs ns;
+  if (setup.has_user_ns) {
+    const size_t first = setup.has_shm ? 1 : 0;
+    ns = {std::move(fds[first]), std::move(fds[first + 1]), std::move(fds[first + 2])};
+  }
+  TRY(EnterPodNamespaces(setup, ns), "setup");
+  if (setup.shared_pid) init_ = TRY(StartPidNsInit(ns.user.get()), "setup");
+  if (setup.has_shm) shm_ = std::move(fds[0]);
+  user_ns_ = std::move(ns.user);
   setup_ = std::move(setup);
-  return static_cast<uint32_t>(init_.pid);
+  return Ok();
+}
+
+uint32_t Monitor::UserNsNumber() const {
+  return user_ns_ ? static_cast<uint32_t>(user_ns_.get()) : 0;
+}
+
+// A program may open its own stdout anew ("/dev/stdout"), which asks for the pipe's owner. Devices
+// such as /dev/null stay the host's.
+void Monitor::GiveToPod(int fd) const {
+  struct stat st{};
+  if (fd < 0 || !setup_->has_user_ns || ::fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode)) return;
+  // Without it the OCI runtime may still give the pipe to its user.
+  if (::fchown(fd, setup_->root_id, setup_->root_id) < 0)
+    LogDebug("pod stdio: cannot be given away");
 }
 
 void Monitor::DoShutdown(ReplyTo to) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "monitor/mount_ns.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
 
@@ -29,12 +30,23 @@ Result<> LeaveHybridCgroups(const MountPlan& plan) {
   return Ok();
 }
 
+// Onto a directory or a file, whichever the volume is: both are made by the daemon.
+Result<> AttachVolumes(const MountPlan& plan, const os::DirFd& pod) {
+  const std::string dir = StrCat(kContainersDir, "/", plan.container_id, "/", kVolumesDir, "/");
+  for (size_t i = 0; i < plan.volumes.size(); ++i) {
+    const std::string what = StrCat("attach volume ", i);
+    os::Fd target = TRY(pod.Open(StrCat(dir, i), O_PATH | O_NOFOLLOW), what);
+    TRY(os::Mount(os::Fd(plan.volumes[i])).AttachTo(target.get()), what);
+  }
+  return Ok();
+}
+
 }  // namespace
 
 Result<> EnterMountNamespace(const MountPlan& plan) {
   if (::unshare(CLONE_NEWNS) < 0) return ErrnoError("make mount namespace");
   TRY(LeaveHybridCgroups(plan));
-  if (plan.rootfs < 0 && plan.shm < 0) return Ok();
+  if (plan.rootfs < 0 && plan.shm < 0 && plan.volumes.empty()) return Ok();
   // Opened here and by path: descriptors from before lead to the mounts of the other namespace.
   os::DirFd pod = TRY(os::DirFd::OpenTrusted(plan.pod_path));
   if (plan.rootfs >= 0) {
@@ -42,6 +54,7 @@ Result<> EnterMountNamespace(const MountPlan& plan) {
         TRY(pod.OpenDir(StrCat(kContainersDir, "/", plan.container_id, "/rootfs")), "rootfs");
     TRY(os::Mount(os::Fd(plan.rootfs)).AttachTo(target.get()), "attach rootfs");
   }
+  TRY(AttachVolumes(plan, pod));
   if (plan.shm >= 0) {
     os::DirFd target = TRY(pod.OpenDir("shm"), "shm");
     os::Mount copy = TRY(os::Mount::CloneTree(plan.shm, false), "shm");

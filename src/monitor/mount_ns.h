@@ -15,6 +15,7 @@ struct MountPlan {
   std::string pod_path;
   std::string container_id;  // whose c/<id>/rootfs gets `rootfs`
   int rootfs = -1;           // detached mount
+  std::vector<int> volumes;  // detached mounts: c/<id>/v/<n>
   int shm = -1;              // detached mount, of which a copy is attached at shm/
   // crun refuses hybrid cgroup hosts: the empty cgroup2 beside v1 is unmounted in the copy, after
   // the mount that holds it was made private so that the host does not follow.

@@ -17,6 +17,7 @@
 // before it. So either may be the newer of the two; what the monitor is too old for, the daemon does not ask.
 //   1   pods, containers, logs, synchronous exec
 //   2   sessions: an exec's result socket and terminal, Attach, Dialer
+//   3   volumes that come as mounts, user namespaces. Create and HelloAnswer are longer only where they say of either.
 //
 // A session's bytes flow between the descriptors that are handed out and the container's; neither message nor daemon is
 // needed any more once they are. Its result socket is a SOCK_SEQPACKET end on which one u32, the exit code, is
@@ -36,13 +37,15 @@
 
 namespace berth::monitor {
 
-inline constexpr uint32_t kProtocolVersion = 2;
+inline constexpr uint32_t kProtocolVersion = 3;
 inline constexpr uint32_t kOldestVersion = 1;
 inline constexpr uint32_t kSessionsVersion = 2;
+inline constexpr uint32_t kVolumesVersion = 3;
 inline constexpr size_t kMaxPacket = 96U << 10;
-inline constexpr size_t kMaxFds = 4;
-inline constexpr size_t kMaxContainers = 512;  // per pod; bounds the Hello reply
-inline constexpr size_t kMaxText = 4096;       // every text but sysctl values and lists
+inline constexpr size_t kMaxVolumes = 240;          // of one container, that come as mounts
+inline constexpr size_t kMaxFds = kMaxVolumes + 4;  // the kernel lets 253 pass
+inline constexpr size_t kMaxContainers = 512;       // per pod; bounds the Hello reply
+inline constexpr size_t kMaxText = 4096;            // every text but sysctl values and lists
 // Descriptors that the daemon gives a monitor at its start.
 inline constexpr int kListenerFd = 3;
 inline constexpr int kRunDirFd = 4;
@@ -54,8 +57,8 @@ inline constexpr int kRunDirFd = 4;
 //     handler                     name of the OCI runtime handler, for cleaning up without a monitor
 //     resolv.conf hosts hostname
 //     shm/                        the pod's tmpfs, attached only in the OCI runtime's mount namespace
-//     c/<container id>/           bundle: config.json, and rootfs/ (attached like shm);
-//                                 resources.json of the last update
+//     c/<container id>/           bundle: config.json; rootfs/ and v/<n> (attached like shm); resources.json of
+//                                 the last update
 //     exits/<container id>        exit record, written before the exit is reported
 //     calls/                      short-lived: process.json of execs, pid files, console sockets, the
 //                                 runtimes' logs
@@ -64,6 +67,7 @@ inline constexpr const char* kExitsDir = "exits";
 inline constexpr const char* kCallsDir = "calls";
 inline constexpr const char* kContainersDir = "c";
 inline constexpr const char* kResourcesName = "resources.json";
+inline constexpr const char* kVolumesDir = "v";
 
 enum class Type : uint32_t {
   kHello = 1,
@@ -103,12 +107,17 @@ struct Exit {
 struct Hello {
   uint32_t version = kOldestVersion;
 };
-struct Setup {  // [0..1]: the pod's shm as a detached tmpfs
+struct
+    Setup {  // [has_shm + 3 * has_user_ns]: the pod's shm as a detached tmpfs; its user namespace
+             // and the IPC and UTS namespaces that belong to it
   std::string sandbox_id;
   std::string pod_path;  // absolute path of the run directory
   bool new_ipc = false;
   bool new_uts = false;
   bool shared_pid = false;
+  bool has_shm = false;
+  bool has_user_ns = false;
+  uint32_t root_id = 0;  // with has_user_ns: what root there is here
   std::string hostname;
   std::vector<std::pair<std::string, std::string>> sysctls;
   std::string runtime_path;  // OCI runtime binary, absolute
@@ -118,7 +127,8 @@ struct Setup {  // [0..1]: the pod's shm as a detached tmpfs
   std::vector<std::string> private_paths;
   std::vector<std::string> detach_paths;
 };
-struct Create {  // [1..2]: the rootfs as a detached mount; the log directory
+struct Create {  // [has_rootfs + has_log + volumes]: the rootfs as a detached mount; the log
+                 // directory; the volumes 0, 1 ... as detached mounts
   std::string container_id;
   bool terminal = false;
   bool stdin_open = false;
@@ -127,6 +137,7 @@ struct Create {  // [1..2]: the rootfs as a detached mount; the log directory
   bool has_log = false;
   std::string log_path;  // relative to the log directory
   uint32_t timeout_ms = 0;
+  uint32_t volumes = 0;
 };
 struct ContainerCall {  // Start, KillAll, Delete, ReopenLog, Update
   std::string container_id;
@@ -170,8 +181,13 @@ struct HelloAnswer {
   bool new_uts = false;
   uint32_t pid_ns_init = 0;  // 0: no shared PID namespace
   std::vector<ContainerState> containers;
+  uint32_t user_ns_fd = 0;  // in /proc/<pid>/fd; 0: the host's
 };
-struct PidAnswer {  // Setup (the PID namespace's init, or 0), Create, Exec (with a terminal: [1]
+struct SetupAnswer {  // as in HelloAnswer
+  uint32_t pid_ns_init = 0;
+  uint32_t user_ns_fd = 0;
+};
+struct PidAnswer {  // Create, Exec (with a terminal: [1]
                     // the pty's master, of which the monitor keeps no copy)
   uint32_t pid = 0;
 };
@@ -203,6 +219,7 @@ void Encode(wire::Writer& w, const Exec& m);
 void Encode(wire::Writer& w, const ExecKill& m);
 void Encode(wire::Writer& w, const Attach& m);
 void Encode(wire::Writer& w, const HelloAnswer& m);
+void Encode(wire::Writer& w, const SetupAnswer& m);
 void Encode(wire::Writer& w, const PidAnswer& m);
 void Encode(wire::Writer& w, const AttachAnswer& m);
 void Encode(wire::Writer& w, const ContainerExited& m);
@@ -217,6 +234,7 @@ Result<> Decode(wire::Reader& r, Exec& m);
 Result<> Decode(wire::Reader& r, ExecKill& m);
 Result<> Decode(wire::Reader& r, Attach& m);
 Result<> Decode(wire::Reader& r, HelloAnswer& m);
+Result<> Decode(wire::Reader& r, SetupAnswer& m);
 Result<> Decode(wire::Reader& r, PidAnswer& m);
 Result<> Decode(wire::Reader& r, AttachAnswer& m);
 Result<> Decode(wire::Reader& r, ContainerExited& m);

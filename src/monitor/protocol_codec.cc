@@ -56,6 +56,9 @@ void Encode(wire::Writer& w, const Setup& m) {
   w.Bool(m.new_ipc);
   w.Bool(m.new_uts);
   w.Bool(m.shared_pid);
+  w.Bool(m.has_shm);
+  w.Bool(m.has_user_ns);
+  w.U32(m.root_id);
   w.Text(m.hostname);
   w.U32(static_cast<uint32_t>(m.sysctls.size()));
   for (const auto& [key, value] : m.sysctls) {
@@ -74,6 +77,9 @@ Result<> Decode(wire::Reader& r, Setup& m) {
   m.new_ipc = TRY(r.Bool(), "setup");
   m.new_uts = TRY(r.Bool(), "setup");
   m.shared_pid = TRY(r.Bool(), "setup");
+  m.has_shm = TRY(r.Bool(), "setup");
+  m.has_user_ns = TRY(r.Bool(), "setup");
+  m.root_id = TRY(r.U32(), "setup");
   m.hostname = TRY(r.Text(64), "hostname");
   const uint32_t sysctls = TRY(r.U32(), "sysctls");
   if (sysctls > kMaxSysctls) return Error(Code::kInvalidArgument, "setup: too many sysctls");
@@ -98,6 +104,7 @@ void Encode(wire::Writer& w, const Create& m) {
   w.Bool(m.has_log);
   w.Text(m.log_path);
   w.U32(m.timeout_ms);
+  if (m.volumes != 0) w.U32(m.volumes);
 }
 Result<> Decode(wire::Reader& r, Create& m) {
   m.container_id = TRY(Id(r, "container"));
@@ -108,6 +115,8 @@ Result<> Decode(wire::Reader& r, Create& m) {
   m.has_log = TRY(r.Bool(), "create");
   m.log_path = TRY(r.Text(kMaxText), "log path");
   m.timeout_ms = TRY(r.U32(), "create");
+  if (!r.End()) m.volumes = TRY(r.U32(), "create");
+  if (m.volumes > kMaxVolumes) return Error(Code::kInvalidArgument, "create: too many volumes");
   if (m.has_log != !m.log_path.empty() || (m.has_log && !IsPlainRelativePath(m.log_path)))
     return Error(Code::kInvalidArgument, StrCat("log path ", Quote(m.log_path), ": not allowed"));
   return r.End();
@@ -187,6 +196,7 @@ void Encode(wire::Writer& w, const HelloAnswer& m) {
     w.Bool(c.exit.has_value());
     if (c.exit) EncodeExit(w, *c.exit);
   }
+  if (m.user_ns_fd != 0) w.U32(m.user_ns_fd);
 }
 Result<> Decode(wire::Reader& r, HelloAnswer& m) {
   m.version = TRY(r.U32(), "hello");
@@ -209,6 +219,18 @@ Result<> Decode(wire::Reader& r, HelloAnswer& m) {
     if (TRY(r.Bool(), "exit")) c.exit = TRY(DecodeExit(r));
     m.containers.push_back(std::move(c));
   }
+  if (!r.End()) m.user_ns_fd = TRY(r.U32(), "hello");
+  return r.End();
+}
+
+void Encode(wire::Writer& w, const SetupAnswer& m) {
+  w.U32(m.pid_ns_init);
+  w.U32(m.user_ns_fd);
+}
+Result<> Decode(wire::Reader& r, SetupAnswer& m) {
+  m.pid_ns_init = TRY(r.U32(), "setup");
+  m.user_ns_fd = TRY(r.U32(), "setup");
+  if (m.pid_ns_init > INT32_MAX) return Error(Code::kInvalidArgument, "pid: out of range");
   return r.End();
 }
 

@@ -28,6 +28,8 @@ Setup SomeSetup() {
   m.sandbox_id = "abc";
   m.pod_path = "/run/x";
   m.new_ipc = true;
+  m.has_shm = m.has_user_ns = true;
+  m.root_id = 65536;
   m.hostname = "host";
   m.sysctls = {{"kernel.shmmax", "1"}};
   m.runtime_path = "/usr/bin/crun";
@@ -67,15 +69,37 @@ void ExpectRobust(const T& message) {
   }
 }
 
+// Version 3: a peer of version 2 reads what does not say of them.
+TEST(Protocol, VolumesAndUserNamespacesComeAtTheEnd) {
+  Create create{"c", true, true, false, true, true, "app/0.log", 9, 0};
+  const std::string without = Body(create);
+  create.volumes = 2;
+  EXPECT_EQ(Body(create).substr(0, without.size()), without);
+  Create read;
+  ASSERT_TRUE(Parse(Body(create), read));
+  EXPECT_EQ(read.volumes, 2U);
+  EXPECT_FALSE(Parse(Body(create).substr(0, without.size() + 2), read));
+  create.volumes = kMaxVolumes + 1;
+  EXPECT_EQ(Parse(Body(create), read).error().code(), Code::kInvalidArgument);
+  HelloAnswer hello = SomeHello();
+  const std::string old = Body(hello);
+  hello.user_ns_fd = 9;
+  EXPECT_EQ(Body(hello).substr(0, old.size()), old);
+  HelloAnswer heard;
+  ASSERT_TRUE(Parse(Body(hello), heard));
+  EXPECT_EQ(heard.user_ns_fd, 9U);
+}
+
 TEST(Protocol, EveryMessageSurvivesTheTripAndCorruption) {
   ExpectRobust(Hello{});
   ExpectRobust(SomeSetup());
-  ExpectRobust(Create{"c", true, true, false, true, true, "app/0.log", 9});
+  ExpectRobust(Create{"c", true, true, false, true, true, "app/0.log", 9, 0});
   ExpectRobust(ContainerCall{"c", 10});
   ExpectRobust(Signal{"c", 15});
   ExpectRobust(Exec{"c", "e", true, true, 3});
   ExpectRobust(ExecKill{"e"});
   ExpectRobust(Attach{"c", true, false, true});
+  ExpectRobust(SetupAnswer{7, 8});
   ExpectRobust(SomeHello());
   ExpectRobust(PidAnswer{12});
   ExpectRobust(AttachAnswer{true, false, true, true});

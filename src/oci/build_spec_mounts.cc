@@ -64,6 +64,12 @@ std::vector<SpecMount> BaseMounts(const ContainerPlan& plan) {
   auto add_file = [&](const char* destination, const std::string& source) {
     if (source.empty()) return;
     out.push_back(Bind(destination, source, {"bind", "rprivate", access}));
+    if (plan.namespaces.user.kind == Kind::kHost) return;
+    // From within a user namespace a mount cannot be made anew without what /run has, and runc
+    // before 1.1.8 does not look.
+    for (const char* option : {"nosuid", "nodev", "noexec"}) {
+      out.back().options.emplace_back(option);
+    }
   };
   add_file("/etc/hostname", plan.pod_files.hostname);
   add_file("/etc/hosts", plan.pod_files.hosts);

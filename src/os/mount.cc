@@ -23,6 +23,12 @@ Result<Mount> Mount::CloneTree(int path_fd, bool recursive) {
   return Mount(std::move(tree));
 }
 
+Result<DirFd> Mount::OpenRoot() const {
+  Fd root(::openat(fd_.get(), ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return ErrnoError("open root of mount");
+  return DirFd(std::move(root));
+}
+
 Result<> Mount::SetAttributes(MountAttributes set, MountAttributes clear, bool recursive) {
   struct mount_attr attr{};
   attr.attr_set = set;

@@ -42,6 +42,8 @@ class Mount {
   int fd() const { return fd_.get(); }
   bool valid() const { return fd_.valid(); }
   [[nodiscard]] Fd Release() { return std::move(fd_); }
+  // The directory at its root; keeps the mount's file system alive, not the mount.
+  Result<DirFd> OpenRoot() const;
   Result<> SetAttributes(MountAttributes set, MountAttributes clear, bool recursive = false);
   // MS_PRIVATE, MS_SLAVE, MS_SHARED.
   Result<> SetPropagation(unsigned long propagation, bool recursive = false);

@@ -34,8 +34,9 @@ Result<> CheckName(std::string_view name) {
 }
 
 // On the helper thread: /proc/thread-self is it, /proc/self would be the process's first thread.
-Result<> UnshareAndPin(int file, const std::function<Result<>()>& setup) {
-  if (::unshare(CLONE_NEWNET) < 0) return ErrnoError("unshare");
+Result<> EnterAndPin(int file, const std::function<Result<>()>& setup, int made) {
+  if (made >= 0 && ::setns(made, CLONE_NEWNET) < 0) return ErrnoError("enter");
+  if (made < 0 && ::unshare(CLONE_NEWNET) < 0) return ErrnoError("unshare");
   if (setup) TRY(setup());
   const std::string target = StrCat("/proc/self/fd/", file);
   if (::mount("/proc/thread-self/ns/net", target.c_str(), nullptr, MS_BIND, nullptr) < 0)
@@ -52,16 +53,17 @@ Result<NetNsPins> NetNsPins::Open(const std::string& path) {
   return NetNsPins(path, TRY(DirFd::OpenTrusted(path)));
 }
 
-Result<> NetNsPins::Create(std::string_view name, const std::function<Result<>()>& setup) const {
+Result<> NetNsPins::Create(std::string_view name, const std::function<Result<>()>& setup,
+                           int made) const {
   TRY(CheckName(name));
   const std::string what = StrCat("network namespace ", name);
   Rollback undo;
   {
-    Fd made = TRY(dir_.Open(name, O_RDONLY | O_CREAT | O_EXCL, 0), what);
+    Fd created = TRY(dir_.Open(name, O_RDONLY | O_CREAT | O_EXCL, 0), what);
   }
   undo.Add("remove pin", [&] { return Remove(name); });
   Fd file = TRY(dir_.Open(name, O_PATH | O_NOFOLLOW), what);
-  TRY(internal::RunOnThread([&] { return UnshareAndPin(file.get(), setup); }), what);
+  TRY(internal::RunOnThread([&] { return EnterAndPin(file.get(), setup, made); }), what);
   undo.Commit();
   return Ok();
 }

@@ -24,7 +24,9 @@ class NetNsPins {
 
   // A new namespace pinned at path/name. A helper thread unshares, runs `setup` inside (bring up
   // lo, sysctls) and pins; when setup fails nothing remains. AlreadyExists if the name is taken.
-  Result<> Create(std::string_view name, const std::function<Result<>()>& setup) const;
+  // With `made` that namespace, which has no pin yet, instead of a new one.
+  Result<> Create(std::string_view name, const std::function<Result<>()>& setup,
+                  int made = -1) const;
   // Unmounts and removes the file; not there is success.
   Result<> Remove(std::string_view name) const;
   // The namespace, if the pin is there and is an nsfs file; NotFound otherwise.

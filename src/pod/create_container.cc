@@ -104,7 +104,7 @@ Result<> Engine::Impl::CreateNew(const SandboxRecord& sandbox, const ContainerPt
     // Rule 8: neither is ever empty, and both outlive the image.
     const std::string& asked = record.config.image.user_specified_image;
     const auto& tags = image.info.tags;
-    record.image_ref = image.info.digests.empty() ? image.info.id : image.info.digests.front();
+    record.image_ref = ImageRefOf(image);
     record.image_name = !asked.empty() ? asked : tags.empty() ? record.image_ref : tags.front();
     record.stop_signal = TRY(StopSignalOf(record.config, image));
     TRY(d.records.Put(record));
@@ -142,15 +142,19 @@ Result<> Engine::Impl::CreateNew(const SandboxRecord& sandbox, const ContainerPt
 Result<> Engine::Impl::MakeContainer(const SandboxRecord& sandbox, const image::FoundImage& image,
                                      ContainerRecord& record, Rollback& undo) {
   const std::string id = record.id;
+  PodShift shift = TRY(ShiftOf(sandbox));
   undo.Add("root file system", [this, id] { return d.images.RemoveRootfs(id); });
-  image::Rootfs rootfs = TRY(d.images.PrepareRootfs(id, record.image_id), "root file system");
+  image::Rootfs rootfs =
+      TRY(d.images.PrepareRootfs(id, record.image_id, shift.ids), "root file system");
   image::ResolvedUser user =
       TRY(d.images.ResolveUser(record.image_id, MakeUserQuery(record.config, image)), "user");
   record.user = {user.uid, user.gid, user.additional_gids};
   record.cgroups_path = ContainerCgroupsPath(sandbox.cgroup_path, id, config.systemd_cgroup);
-  record.spec_json = TRY(MakeSpec(sandbox, image, user, record));
+  MountSources sources = TRY(ResolveMounts(shift, record));
+  record.spec_json = TRY(MakeSpec(sandbox, image, user, sources.mounts, record));
 
   runtime::CreateRequest request;
+  request.volumes = std::move(sources.volumes);
   request.sandbox_id = sandbox.id;
   request.container_id = id;
   request.spec_json = record.spec_json;

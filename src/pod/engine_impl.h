@@ -120,6 +120,18 @@ struct StoreMetrics {
   std::string device;
 };
 
+// How the pod's user namespace changes the ids of files; nothing when it has none.
+struct PodShift {
+  os::Fd user_ns;
+  std::optional<image::IdShift> ids;
+};
+
+// What CreateContainer has found of a container's volumes.
+struct MountSources {
+  std::vector<ResolvedMount> mounts;     // one for each of the request's
+  std::vector<runtime::Volume> volumes;  // those that have no path on the host
+};
+
 struct Table {
   std::map<std::string, SandboxPtr> sandboxes;
   std::map<std::string, ContainerPtr> containers;
@@ -164,7 +176,8 @@ struct Engine::Impl {
                               const std::string& handler);
   Result<> RunNew(const SandboxPtr& sandbox);
   Result<> MakeSandbox(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo);
-  Result<> StartParts(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo);
+  Result<> StartParts(const SandboxPlan& plan, const runtime::SandboxSpec& spec,
+                      SandboxRecord& record, Rollback& undo);
   void AbandonRun(const SandboxPtr& sandbox, SandboxRecord record, const Error& error, bool clean);
 
   // --- stop_pod_sandbox.cc, remove_pod_sandbox.cc
@@ -194,10 +207,17 @@ struct Engine::Impl {
   void AbandonCreate(const ContainerPtr& container, ContainerRecord record, const Error& error,
                      bool clean);
   Result<std::string> MakeSpec(const SandboxRecord& sandbox, const image::FoundImage& image,
-                               const image::ResolvedUser& user, ContainerRecord& record);
-  Result<std::vector<ResolvedMount>> ResolveMounts(const ContainerConfig& config);
+                               const image::ResolvedUser& user,
+                               const std::vector<ResolvedMount>& mounts, ContainerRecord& record);
+  Result<PodShift> ShiftOf(const SandboxRecord& sandbox);
+  Result<MountSources> ResolveMounts(const PodShift& shift, ContainerRecord& record);
+  Result<ResolvedMount> ResolveHostMount(const ContainerRecord& record, const MountConfig& mount,
+                                         const PodShift& shift, MountSources& all);
+  Result<ResolvedMount> ResolveImageMount(const MountConfig& mount, const PodShift& shift,
+                                          ContainerRecord& record, MountSources& all);
   Result<std::vector<oci::PlanDevice>> ResolveDevices(const ContainerConfig& config);
   Result<> AddCdiDevices(const ContainerConfig& config, oci::Spec* spec);
+  runtime::HandlerInfo HandlerOf(const std::string& name);
   Result<std::optional<TargetContainer>> ResolveTarget(const ContainerConfig& config);
 
   // --- start_container.cc, stop_container.cc, remove_container.cc

@@ -68,6 +68,66 @@ TEST_F(EngineSpec, Rule23AMountHasItsRealSourceAndTheStatusTheGivenOne) {
   EXPECT_EQ(world_.Status(id).mounts.at(0).host_path, "/link");
 }
 
+oci::SpecMount MountOn(const oci::Spec& spec, const std::string& path) {
+  for (const auto& mount : spec.mounts) {
+    if (mount.destination == path) return mount;
+  }
+  ADD_FAILURE() << "no mount on " << path;
+  return {};
+}
+
+TEST_F(EngineSpec, AnImageVolumeIsBoundReadOnlyFromWhereTheMonitorAttachesIt) {
+  ContainerConfig config = MinimalContainerConfig();
+  MountConfig whole, part;
+  whole.container_path = "/whole", whole.image = kImageId, whole.readonly = true;
+  part = whole;
+  part.container_path = "/part", part.image_sub_path = "a/b", part.mount_options = {"noexec"};
+  config.mounts = {whole, part};
+  std::string id = *Create(config);
+  oci::Spec spec = SpecOf(id);
+  EXPECT_EQ(MountOn(spec, "/whole").source, world_.runtime.VolumePath(pod_, id, 0));
+  EXPECT_EQ(MountOn(spec, "/whole").options,
+            (std::vector<std::string>{"rbind", "rprivate", "ro", "nosuid", "nodev"}));
+  EXPECT_EQ(MountOn(spec, "/part").source, world_.runtime.VolumePath(pod_, id, 1) + "/a/b");
+  EXPECT_EQ(MountOn(spec, "/part").options,
+            (std::vector<std::string>{"rbind", "rprivate", "ro", "noexec", "nosuid", "nodev"}));
+  EXPECT_EQ(world_.runtime.Containers().at(id).volumes, (std::vector<bool>{true, true}));
+  ContainerStatus status = world_.Status(id);
+  EXPECT_EQ(status.mounts.at(0).image, kImageId);
+  EXPECT_EQ(status.mounts.at(0).image_ref, "docker.io/library/busybox@sha256:22");
+  // The same call again is the same container.
+  EXPECT_EQ(*Create(config), id);
+  ASSERT_TRUE(world_.Restart());
+  EXPECT_EQ(world_.Status(id).mounts.at(1).image_ref, "docker.io/library/busybox@sha256:22");
+}
+
+TEST_F(EngineSpec, AnImageVolumeThatCannotBeIsToldAsTheKubeletKnowsIt) {
+  ContainerConfig config = MinimalContainerConfig();
+  MountConfig mount;
+  mount.container_path = "/v", mount.image = kImageId, mount.readonly = true;
+  mount.image_sub_path = "missing";
+  config.mounts = {mount};
+  ExpectError(Create(config).error(), Code::kNotFound, "ImageVolumeMountFailed: mount \"/v\"");
+  config.mounts[0].image = "absent";
+  ExpectError(Create(config).error(), Code::kNotFound, "pull it first");
+  EXPECT_TRUE(world_.images.rootfs().empty());
+  EXPECT_TRUE(world_.runtime.Containers().empty());
+}
+
+TEST_F(EngineSpec, RecursiveReadOnlyIsGivenToARuntimeThatKnowsIt) {
+  ContainerConfig config = MinimalContainerConfig();
+  MountConfig mount;
+  mount.container_path = "/v", mount.host_path = "/h";
+  mount.readonly = mount.recursive_readonly = true;
+  config.mounts = {mount};
+  ExpectError(Create(config).error(), Code::kFailedPrecondition, "RROUnsupported");
+  auto handlers = world_.runtime.Handlers();
+  for (auto& handler : handlers) handler.recursive_read_only = true;
+  world_.runtime.SetHandlers(handlers);
+  oci::SpecMount made = MountOn(SpecOf(*Create(config)), "/v");
+  EXPECT_EQ(made.options, (std::vector<std::string>{"rbind", "rprivate", "rro"}));
+}
+
 TEST_F(EngineSpec, ALocalhostSeccompProfileIsRead) {
   world_.host.AddProfile("/profiles/p.json", R"({"defaultAction":"SCMP_ACT_LOG"})");
   ContainerConfig config = MinimalContainerConfig();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pod/plan_container.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 #include "pod/cgroup_path.h"
 #include "pod/plan_resources.h"
@@ -55,6 +57,19 @@ Result<oci::PlanNamespace> PlanPid(const ContainerInputs& in) {
   return oci::PlanNamespace{Kind::kPath, in.sandbox.handle->pid_ns_path};
 }
 
+// The OCI runtime would only say that setuid(2) failed.
+Result<> CheckMapped(const image::ResolvedUser& user, uint32_t count) {
+  auto check = [&](uint32_t id, const char* what) -> Result<> {
+    if (id < count) return Ok();
+    return Invalid(
+        StrCat(what, " ", id, " is not in the pod's user namespace, which ends at ", count - 1));
+  };
+  TRY(check(user.uid, "user"));
+  TRY(check(user.gid, "group"));
+  for (uint32_t group : user.additional_gids) TRY(check(group, "group"));
+  return Ok();
+}
+
 // Network, IPC and UTS are the pod's, whatever the container's own options say: CRI leaves no other
 // choice.
 Result<oci::PlanNamespaces> PlanNamespacesOf(const ContainerInputs& in) {
@@ -66,15 +81,27 @@ Result<oci::PlanNamespaces> PlanNamespacesOf(const ContainerInputs& in) {
   out.ipc = HostOrPath(handle.ipc_ns_path);
   out.uts = HostOrPath(handle.uts_ns_path);
   out.mount = {Kind::kNew, {}};
+  if (HasUserNamespace(pod)) {
+    const IdMapping& map = pod.userns->uids.front();
+    out.user = {Kind::kPath, handle.user_ns_path};
+    out.uid_mappings = {{map.container_id, map.host_id, map.length}};
+    out.gid_mappings = out.uid_mappings;
+    TRY(CheckMapped(in.user, map.length));
+  }
   bool own_cgroup_ns = in.facts.cgroup_v2 && !in.config.security.privileged;
   out.cgroup = {own_cgroup_ns ? Kind::kNew : Kind::kHost, {}};
   return out;
 }
 
 Result<oci::PlanMount> PlanOneMount(const MountConfig& mount, const ResolvedMount& resolved,
-                                    const runtime::HostFacts& facts) {
+                                    const runtime::HostFacts& facts,
+                                    const runtime::HandlerInfo& handler) {
   using P = MountConfig::Propagation;
   std::string who = StrCat("mount ", Quote(mount.container_path));
+  // mount_namespaces(7): what a mount namespace of another user namespace copies becomes a slave.
+  if (mount.propagation == P::kBidirectional && !mount.uid_mappings.empty()) {
+    return Invalid(StrCat(who, ": bidirectional propagation is not possible in a user namespace"));
+  }
   // mount_namespaces(7): events travel only where the host's mount is a member of the peer group,
   // or a slave of one.
   bool shared = resolved.propagation == "shared";
@@ -89,16 +116,30 @@ Result<oci::PlanMount> PlanOneMount(const MountConfig& mount, const ResolvedMoun
   if (mount.selinux_relabel && facts.has_selinux) {
     return Error(Code::kUnimplemented, StrCat(who, ": SELinux relabelling is not supported yet"));
   }
+  if (mount.recursive_readonly && !handler.recursive_read_only) {
+    return Error(Code::kFailedPrecondition,
+                 StrCat(who, ": recursive_read_only: runtime handler ", Quote(handler.name),
+                        " does not support it (RROUnsupported)"));
+  }
   oci::PlanMount out;
   out.container_path = mount.container_path;
   out.host_path = resolved.source;
-  out.readonly = mount.readonly;
-  out.recursive_readonly = mount.recursive_readonly;
+  // A volume with shifted ids is a mount of ours that has them already.
+  const bool restricted = !mount.uid_mappings.empty() && mount.image.empty();
+  out.readonly = mount.readonly && !restricted;
+  out.recursive_readonly = mount.recursive_readonly && !restricted;
   if (mount.propagation == P::kBidirectional) out.propagation = oci::Propagation::kBidirectional;
   if (mount.propagation == P::kHostToContainer) {
     out.propagation = oci::Propagation::kHostToContainer;
   }
-  out.options = mount.mount_options;
+  if (!restricted) out.options = mount.mount_options;
+  if (!mount.image.empty()) {
+    for (const char* option : {"nosuid", "nodev"}) {
+      if (std::count(out.options.begin(), out.options.end(), option) == 0) {
+        out.options.emplace_back(option);
+      }
+    }
+  }
   return out;
 }
 
@@ -172,6 +213,10 @@ image::UserQuery MakeUserQuery(const ContainerConfig& config, const image::Found
   return query;
 }
 
+std::string ImageRefOf(const image::FoundImage& image) {
+  return image.info.digests.empty() ? image.info.id : image.info.digests.front();
+}
+
 Result<int> StopSignalOf(const ContainerConfig& config, const image::FoundImage& image) {
   if (config.stop_signal != 0) return config.stop_signal;
   return TRY(ParseStopSignal(image.process.stop_signal), "image");
@@ -205,7 +250,8 @@ Result<oci::ContainerPlan> PlanContainer(const ContainerInputs& in) {
   plan.hostname = PodHostname(in.sandbox.config);
   TRY(PlanSecurityParts(in, plan), who);
   for (size_t i = 0; i < in.mounts.size(); ++i) {
-    plan.mounts.push_back(TRY(PlanOneMount(in.config.mounts[i], in.mounts[i], in.facts), who));
+    plan.mounts.push_back(
+        TRY(PlanOneMount(in.config.mounts[i], in.mounts[i], in.facts, in.handler), who));
   }
   plan.devices = in.devices;
   plan.pod_files = PlanFiles(in);

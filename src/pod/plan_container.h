@@ -19,7 +19,7 @@
 namespace berth::pod {
 
 struct ResolvedMount {
-  std::string source;       // real path on the host
+  std::string source;       // real path on the host, or where the monitor attaches the volume
   std::string propagation;  // of the mount that holds it: "private", "shared", "slave"
 };
 
@@ -45,9 +45,13 @@ struct ContainerInputs {
   std::string seccomp_profile;           // text of the Localhost profile
   std::optional<TargetContainer> target;
   std::vector<std::string> apparmor_profiles = {};  // that the kernel has
+  runtime::HandlerInfo handler;                     // what the pod's OCI runtime can do
 };
 
 Result<oci::ContainerPlan> PlanContainer(const ContainerInputs& in);
+
+// The name that tells which image it is: a repo digest, else the id. Never empty.
+std::string ImageRefOf(const image::FoundImage& image);
 
 // What to ask the image about the user (ValidateContainerConfig has checked the request).
 image::UserQuery MakeUserQuery(const ContainerConfig& config, const image::FoundImage& image);

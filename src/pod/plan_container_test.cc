@@ -22,13 +22,13 @@ struct Inputs {
     sandbox.config = MinimalSandboxConfig();
     sandbox.handler = "crun";
     sandbox.cgroup_path = "/kubepods/p";
-    sandbox.handle = runtime::SandboxHandle{1, "/ipc", "/uts", "", 0, "/shm", "/r", "/h", "/n"};
+    sandbox.handle = runtime::SandboxHandle{1, "", "/ipc", "/uts", "", 0, "/shm", "/r", "/h", "/n"};
     facts.cgroup_v2 = true;
     facts.capabilities = {"CAP_CHOWN", "CAP_KILL"};
   }
   Result<oci::ContainerPlan> Plan() {
     ContainerInputs in{sandbox,   config, image,  user, facts, engine, kContainer,
-                       "/rootfs", "/net", mounts, {},   {},    target};
+                       "/rootfs", "/net", mounts, {},   {},    target, {}};
     return PlanContainer(in);
   }
   SandboxRecord sandbox;
@@ -85,7 +85,7 @@ TEST(PlanContainer, InAPodWithTheHostsNamespacesItHasThemToo) {
   Inputs in;
   in.sandbox.config.security.namespaces.network = NamespaceMode::kNode;
   in.sandbox.config.security.namespaces.ipc = NamespaceMode::kNode;
-  in.sandbox.handle = runtime::SandboxHandle{1, "", "", "", 0, "", "/r", "/h", "/n"};
+  in.sandbox.handle = runtime::SandboxHandle{1, "", "", "", "", 0, "", "/r", "/h", "/n"};
   auto plan = in.Plan();
   ASSERT_TRUE(plan);
   EXPECT_EQ(plan->namespaces.network.kind, Kind::kHost);
@@ -142,10 +142,26 @@ TEST(PlanContainer, OnlyListedAnnotationsPassAndOnlyExactly) {  // S3, S4
 TEST(PlanContainer, WhatMayNotBeAskedIsRefused) {
   using C = ContainerConfig;
   using T = SecurityProfile::Type;
-  MountConfig image_volume;
+  MountConfig image_volume;  // rule 38
   image_volume.container_path = "/v", image_volume.image = "i", image_volume.readonly = true;
+  MountConfig with_path = image_volume;
+  with_path.host_path = "/h";
+  MountConfig writable = image_volume;
+  writable.readonly = false;
+  MountConfig shared = image_volume;
+  shared.propagation = MountConfig::Propagation::kBidirectional;
+  MountConfig sub_path_only;
+  sub_path_only.container_path = "/v", sub_path_only.host_path = "/h";
+  sub_path_only.image_sub_path = "s";
+  MountConfig odd_option;
+  odd_option.container_path = "/v", odd_option.host_path = "/h";
+  odd_option.mount_options = {"suid"};
   MountConfig rro;
-  rro.container_path = "/v", rro.host_path = "/h", rro.recursive_readonly = true;
+  rro.container_path = "/v", rro.host_path = "/h", rro.recursive_readonly = true;  // rule 37
+  MountConfig rro_shared = rro;
+  rro_shared.readonly = true, rro_shared.propagation = MountConfig::Propagation::kHostToContainer;
+  MountConfig rro_unknown = rro;
+  rro_unknown.readonly = true;
   struct {
     std::function<void(C&)> change;
     Code code;
@@ -160,8 +176,14 @@ TEST(PlanContainer, WhatMayNotBeAskedIsRefused) {
       {[](C& c) { c.security.run_as_group = 1; }, Code::kInvalidArgument, "run_as_group"},  // U11
       {[](C& c) { c.security.run_as_user = -1; }, Code::kInvalidArgument, "run_as_user"},
       {[](C& c) { c.cdi_devices = {"v=d"}; }, Code::kInvalidArgument, "is not vendor/class=name"},
-      {[=](C& c) { c.mounts = {image_volume}; }, Code::kUnimplemented, "image volumes"},
+      {[=](C& c) { c.mounts = {with_path}; }, Code::kInvalidArgument, "image and host_path"},
+      {[=](C& c) { c.mounts = {writable}; }, Code::kInvalidArgument, "must be readonly"},
+      {[=](C& c) { c.mounts = {shared}; }, Code::kInvalidArgument, "no propagation"},
+      {[=](C& c) { c.mounts = {sub_path_only}; }, Code::kInvalidArgument, "without an image"},
+      {[=](C& c) { c.mounts = {odd_option}; }, Code::kInvalidArgument, "\"suid\" is not allowed"},
       {[=](C& c) { c.mounts = {rro}; }, Code::kInvalidArgument, "recursive_read_only"},
+      {[=](C& c) { c.mounts = {rro_shared}; }, Code::kInvalidArgument, "private propagation"},
+      {[=](C& c) { c.mounts = {rro_unknown}; }, Code::kFailedPrecondition, "RROUnsupported"},
       {[](C& c) { c.devices = {{"", "/dev/x", "rwx"}}; }, Code::kInvalidArgument, "permissions"},
       {[](C& c) { c.security.seccomp = SecurityProfile{T::kLocalhost, ""}; },
        Code::kInvalidArgument, "localhost_ref"},  // S17
@@ -172,7 +194,12 @@ TEST(PlanContainer, WhatMayNotBeAskedIsRefused) {
       {[](C& c) { c.security.selinux = SeLinuxOptions{"", "", "t", ""}; }, Code::kInvalidArgument,
        "without SELinux"},
       {[](C& c) { c.security.namespaces.userns = UserNamespace{NamespaceMode::kPod, {}, {}}; },
-       Code::kUnimplemented, "user namespaces"},
+       Code::kInvalidArgument, "exactly one"},
+      {[](C& c) {
+         c.security.namespaces.userns =
+             UserNamespace{NamespaceMode::kPod, {{65536, 0, 65536}}, {{65536, 0, 65536}}};
+       },
+       Code::kInvalidArgument, "not the pod's"},
       {[](C& c) { c.resources = LinuxResources{}, c.resources->cpu_shares = -1; },
        Code::kInvalidArgument, "cpu_shares"},
   };

@@ -91,6 +91,11 @@ Result<SandboxPlan> PlanSandbox(const std::string& id, const SandboxConfig& conf
   plan.spec.resolv_conf = ResolvConf(config.dns);
   plan.spec.log_directory = config.log_directory;
   plan.network = PlanNetwork(id, config, cgroup.path);
+  if (HasUserNamespace(ns)) {
+    const IdMapping& map = ns.userns->uids.front();
+    plan.user_range = os::IdRange{map.container_id, map.host_id, map.length};
+    plan.spec.root_id = map.host_id;
+  }
   return plan;
 }
 

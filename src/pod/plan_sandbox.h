@@ -24,6 +24,7 @@ struct SandboxPlan {
   runtime::PodNetwork network;                     // for CNI; unused with host_network
   std::string cgroup_path;
   bool owns_cgroup = false;
+  std::optional<os::IdRange> user_range;  // of a user namespace to be made for the pod
 };
 
 // `handler` is the resolved name of a configured OCI runtime.

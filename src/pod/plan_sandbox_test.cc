@@ -20,6 +20,8 @@ Result<SandboxPlan> Plan(const SandboxConfig& config, const EngineConfig& engine
   return PlanSandbox(kPod, config, "crun", {}, engine);
 }
 
+UserNamespace PodUserns(std::vector<IdMapping> map) { return {NamespaceMode::kPod, map, map}; }
+
 TEST(PlanSandbox, AnOrdinaryPodHasItsOwnNamespacesAndGroup) {
   auto plan = Plan(MinimalSandboxConfig());
   ASSERT_TRUE(plan) << plan.error().message();
@@ -90,7 +92,27 @@ TEST(PlanSandbox, WhatMayNotBeAskedIsRefused) {
       {[](C& c) { c.security.namespaces.pid = NamespaceMode::kTarget; }, Code::kInvalidArgument,
        "TARGET"},
       {[](C& c) { c.security.namespaces.userns = UserNamespace{NamespaceMode::kPod, {}, {}}; },
-       Code::kUnimplemented, "user namespaces"},
+       Code::kInvalidArgument, "exactly one"},
+      {[](C& c) { c.security.namespaces.userns = PodUserns({{65536, 0, 9}, {9, 9, 9}}); },
+       Code::kInvalidArgument, "exactly one"},
+      {[](C& c) { c.security.namespaces.userns = PodUserns({{65536, 1, 65536}}); },
+       Code::kInvalidArgument, "container id 0 is not mapped"},
+      {[](C& c) { c.security.namespaces.userns = PodUserns({{65536, 0, 0xffffffff}}); },
+       Code::kInvalidArgument, "out of range"},
+      {[](C& c) { c.security.namespaces.userns = PodUserns({{65536, 0, 0}}); },
+       Code::kInvalidArgument, "out of range"},
+      {[](C& c) { c.security.namespaces.userns = PodUserns({{0, 0, 65536}}); },
+       Code::kInvalidArgument, "host's root"},
+      {[](C& c) {
+         c.security.namespaces.userns = PodUserns({{65536, 0, 65536}});
+         c.security.namespaces.userns->gids[0].length = 1;
+       },
+       Code::kInvalidArgument, "differ"},
+      {[](C& c) {
+         c.security.namespaces.userns = PodUserns({{65536, 0, 65536}});
+         c.security.namespaces.pid = NamespaceMode::kNode;
+       },
+       Code::kInvalidArgument, "host's pid or ipc"},
       {[](C& c) {
          c.security.namespaces.userns = UserNamespace{NamespaceMode::kContainer, {}, {}};
        },

@@ -163,7 +163,8 @@ template <class A, class T>
 void Fields(A& a, T& v)
   requires std::is_same_v<std::remove_const_t<T>, runtime::SandboxHandle>
 {
-  a("monitor_pid", v.monitor_pid), a("ipc_ns_path", v.ipc_ns_path);
+  a("monitor_pid", v.monitor_pid), a("user_ns_path", v.user_ns_path);
+  a("ipc_ns_path", v.ipc_ns_path);
   a("uts_ns_path", v.uts_ns_path), a("pid_ns_path", v.pid_ns_path);
   a("pid_ns_init", v.pid_ns_init), a("shm_path", v.shm_path);
   a("resolv_conf_path", v.resolv_conf_path), a("hosts_path", v.hosts_path);
@@ -191,6 +192,7 @@ void Fields(A& a, T& v)
   a("pid", v.pid), a("stop_signal", v.stop_signal), a("user", v.user);
   a("cgroups_path", v.cgroups_path), a("log_directory", v.log_directory);
   a("resources", v.resources);
+  a("mount_image_refs", v.mount_image_refs);
 }
 
 }  // namespace berth::pod

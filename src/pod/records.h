@@ -69,6 +69,7 @@ struct ContainerRecord {
   int pid = 0;
   int stop_signal = 15;
   ContainerUser user;
+  StringMap mount_image_refs;  // container path of each image volume -> its image_ref
   std::string cgroups_path;
   std::optional<LinuxResources> resources;  // after updates; unset: what the config says
   std::string log_directory;  // of the sandbox, so that log_path can be told without it

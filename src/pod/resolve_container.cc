@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the planner may not look up itself: mount sources, devices, profiles, the TARGET container.
+// What the planner may not look up itself: devices, profiles, the TARGET container.
 #include "base/strings.h"
 #include "oci/build_spec.h"
 #include "oci/spec_json.h"
@@ -33,21 +33,6 @@ std::string InContainer(const DeviceConfig& device, const std::string& host_path
 
 }  // namespace
 
-Result<std::vector<ResolvedMount>> Engine::Impl::ResolveMounts(const ContainerConfig& request) {
-  std::vector<ResolvedMount> out;
-  for (const MountConfig& mount : request.mounts) {
-    std::string who = StrCat("mount ", Quote(mount.container_path));
-    ResolvedMount resolved;
-    resolved.source = TRY(d.host.ResolveMountSource(mount.host_path), who);
-    resolved.propagation = "private";
-    if (mount.propagation != MountConfig::Propagation::kPrivate) {
-      resolved.propagation = TRY(d.host.MountPropagation(resolved.source), who);
-    }
-    out.push_back(std::move(resolved));
-  }
-  return out;
-}
-
 Result<std::vector<oci::PlanDevice>> Engine::Impl::ResolveDevices(const ContainerConfig& request) {
   std::vector<oci::PlanDevice> out;
   if (request.security.privileged) {
@@ -79,9 +64,18 @@ Result<std::optional<TargetContainer>> Engine::Impl::ResolveTarget(const Contain
                          state->record.pid};
 }
 
+// One that is no longer configured can nothing.
+runtime::HandlerInfo Engine::Impl::HandlerOf(const std::string& name) {
+  for (runtime::HandlerInfo& handler : d.runtime.Handlers()) {
+    if (handler.name == name) return std::move(handler);
+  }
+  return {};
+}
+
 Result<std::string> Engine::Impl::MakeSpec(const SandboxRecord& sandbox,
                                            const image::FoundImage& image,
                                            const image::ResolvedUser& user,
+                                           const std::vector<ResolvedMount>& mounts,
                                            ContainerRecord& record) {
   ContainerInputs in{.sandbox = sandbox,
                      .config = record.config,
@@ -92,10 +86,11 @@ Result<std::string> Engine::Impl::MakeSpec(const SandboxRecord& sandbox,
                      .id = record.id,
                      .rootfs_path = d.runtime.RootfsPath(sandbox.id, record.id),
                      .net_ns_path = d.network.NsPath(sandbox.id),
-                     .mounts = TRY(ResolveMounts(record.config)),
+                     .mounts = mounts,
                      .devices = TRY(ResolveDevices(record.config)),
                      .seccomp_profile = {},
-                     .target = TRY(ResolveTarget(record.config))};
+                     .target = TRY(ResolveTarget(record.config)),
+                     .handler = HandlerOf(sandbox.handler)};
   in.apparmor_profiles = TRY(d.host.ApparmorProfiles());
   std::string profile = TRY(LocalhostSeccompPath(record.config.security));
   if (!profile.empty()) {

@@ -16,6 +16,11 @@ Result<std::string> Engine::Impl::RunPodSandbox(const Call& call, const SandboxC
   record.handler =
       TRY(d.runtime.ResolveHandler(handler.empty() ? config.default_runtime_handler : handler),
           "run pod sandbox");
+  if (HasUserNamespace(request.security.namespaces) && !HandlerOf(record.handler).user_namespaces) {
+    return Error(Code::kFailedPrecondition,
+                 StrCat("run pod sandbox: user namespaces are not supported by runtime handler ",
+                        Quote(record.handler), " on this node"));
+  }
   record.id = TRY(NewId());
   record.config = request;
   record.created_at = d.clock.WallNanos();
@@ -106,22 +111,30 @@ Result<> Engine::Impl::MakeSandbox(const SandboxPlan& plan, SandboxRecord& recor
              [this, path = plan.cgroup_path] { return d.host.RemoveCgroup(path); });
     TRY(d.host.CreateCgroup(plan.cgroup_path));
   }
+  runtime::SandboxSpec spec = plan.spec;
+  // Held by us only as long as it takes: afterwards by the monitor and by the pin.
+  if (plan.user_range) {
+    spec.user_ns = std::make_shared<const os::UserNs>(TRY(d.runtime.MakeUserNs(*plan.user_range)));
+  }
   if (!plan.host_network) {
     undo.Add("network namespace", [this, id] { return d.network.RemoveNs(id); });
-    TRY(d.network.CreateNs(id, plan.net_sysctls), "network namespace");
+    TRY(spec.user_ns ? d.network.PinNs(id, spec.user_ns->network, plan.net_sysctls)
+                     : d.network.CreateNs(id, plan.net_sysctls),
+        "network namespace");
   }
-  TRY(StartParts(plan, record, undo));
+  TRY(StartParts(plan, spec, record, undo));
   record.phase = SandboxPhase::kReady;
   return TRY(d.records.Put(record)), Ok();
 }
 
 // CNI and the monitor do not need each other: both at once, and both have ended before anything is
 // undone.
-Result<> Engine::Impl::StartParts(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo) {
+Result<> Engine::Impl::StartParts(const SandboxPlan& plan, const runtime::SandboxSpec& spec,
+                                  SandboxRecord& record, Rollback& undo) {
   const std::string id = record.id;
   undo.Add("monitor", [this, id] { return d.runtime.StopSandbox(id); });
   std::optional<Result<runtime::SandboxHandle>> started;
-  auto start = [&] { started = d.runtime.StartSandbox(plan.spec); };
+  auto start = [&] { started = d.runtime.StartSandbox(spec); };
   if (plan.host_network) {
     start();
     record.handle = TRY(std::move(*started), "start the monitor");

@@ -84,6 +84,10 @@ ContainerStatus StatusOf(const ContainerRecord& record) {
   status.labels = record.config.labels;
   status.annotations = record.config.annotations;
   status.mounts = record.config.mounts;
+  for (MountConfig& mount : status.mounts) {
+    auto ref = record.mount_image_refs.find(mount.container_path);
+    if (ref != record.mount_image_refs.end()) mount.image_ref = ref->second;
+  }
   status.log_path = LogPath(record);
   status.resources = record.resources ? record.resources : record.config.resources;
   status.user = record.user;

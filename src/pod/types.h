@@ -28,6 +28,7 @@ struct ContainerMetadata {
 enum class NamespaceMode { kPod = 0, kContainer = 1, kNode = 2, kTarget = 3 };
 struct IdMapping {
   uint32_t host_id = 0, container_id = 0, length = 0;
+  bool operator==(const IdMapping&) const = default;
 };
 struct UserNamespace {
   NamespaceMode mode = NamespaceMode::kNode;
@@ -109,7 +110,8 @@ struct MountConfig {
   Propagation propagation = Propagation::kPrivate;
   std::vector<IdMapping> uid_mappings, gid_mappings;
   bool recursive_readonly = false;
-  std::string image;  // image volume: ImageSpec.image
+  std::string image;      // image volume: ImageSpec.image
+  std::string image_ref;  // in a status only: the image that was mounted
   std::string image_sub_path;
   std::vector<std::string> mount_options;
 };

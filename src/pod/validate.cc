@@ -77,7 +77,12 @@ Result<> ValidateSandboxNamespaces(const NamespaceOptions& ns) {
   if (ns.pid == NamespaceMode::kTarget) {
     return Invalid("sandbox namespace_options: pid TARGET is for containers only");
   }
-  return ValidateUserNamespace(ns);
+  TRY(ValidateUserNamespace(ns));
+  // Neither procfs nor mqueue of the host's can be mounted from within a user namespace.
+  if (HasUserNamespace(ns) && (ns.pid == NamespaceMode::kNode || ns.ipc == NamespaceMode::kNode)) {
+    return Invalid("userns_options: not with the host's pid or ipc namespace");
+  }
+  return Ok();
 }
 
 Result<> ValidateId(const std::optional<int64_t>& id, std::string_view what) {
@@ -113,23 +118,45 @@ Result<> ValidateProfile(const std::optional<SecurityProfile>& profile, std::str
   return Ok();
 }
 
-Result<> ValidateMount(const MountConfig& mount) {
+Result<> ValidateImageVolume(const MountConfig& mount, const std::string& name) {
+  using P = MountConfig::Propagation;
+  if (!mount.host_path.empty()) return Invalid(StrCat(name, ": image and host_path together"));
+  if (!mount.readonly) return Invalid(StrCat(name, ": an image volume must be readonly"));
+  if (mount.propagation != P::kPrivate) {
+    return Invalid(StrCat(name, ": an image volume has no propagation"));
+  }
+  return Ok();
+}
+
+// The kubelet gives every volume of a pod the pod's own mappings.
+Result<> ValidateMountMappings(const MountConfig& mount, const NamespaceOptions& pod,
+                               const std::string& name) {
+  if (mount.uid_mappings.empty() && mount.gid_mappings.empty()) return Ok();
+  if (!HasUserNamespace(pod))
+    return Invalid(StrCat(name, ": id mappings without a user namespace"));
+  if (mount.uid_mappings != pod.userns->uids || mount.gid_mappings != pod.userns->gids) {
+    return Invalid(StrCat(name, ": id mappings are not those of the pod's user namespace"));
+  }
+  return Ok();
+}
+
+Result<> ValidateMount(const MountConfig& mount, const NamespaceOptions& pod) {
   if (mount.container_path.empty()) return Invalid("mount: container_path is empty");
   std::string name = StrCat("mount ", Quote(mount.container_path));
   if (!mount.image.empty()) {
-    if (!mount.host_path.empty()) return Invalid(StrCat(name, ": image and host_path together"));
-    if (!mount.readonly) return Invalid(StrCat(name, ": an image volume must be readonly"));
-    return Error(Code::kUnimplemented, StrCat(name, ": image volumes are not supported yet"));
+    TRY(ValidateImageVolume(mount, name));
+  } else if (!mount.image_sub_path.empty()) {
+    return Invalid(StrCat(name, ": image_sub_path without an image"));
+  } else if (mount.host_path.empty()) {
+    return Invalid(StrCat(name, ": host_path is empty"));
+  } else if (mount.host_path[0] != '/') {
+    return Invalid(StrCat(name, ": host_path is not absolute"));
   }
-  if (mount.host_path.empty()) return Invalid(StrCat(name, ": host_path is empty"));
-  if (mount.host_path[0] != '/') return Invalid(StrCat(name, ": host_path is not absolute"));
   if (mount.recursive_readonly &&
       (!mount.readonly || mount.propagation != MountConfig::Propagation::kPrivate)) {
     return Invalid(StrCat(name, ": recursive_read_only needs readonly and private propagation"));
   }
-  if (!mount.uid_mappings.empty() || !mount.gid_mappings.empty()) {
-    return Error(Code::kUnimplemented, StrCat(name, ": idmapped volumes are not supported yet"));
-  }
+  TRY(ValidateMountMappings(mount, pod, name));
   for (const std::string& option : mount.mount_options) {
     if (option != "noexec" && option != "nodev" && option != "nosuid") {
       return Invalid(StrCat(name, ": mount option ", Quote(option), " is not allowed"));
@@ -151,16 +178,32 @@ Result<> ValidateDevice(const DeviceConfig& device) {
 
 }  // namespace
 
+bool HasUserNamespace(const NamespaceOptions& namespaces) {
+  return namespaces.userns && namespaces.userns->mode == NamespaceMode::kPod;
+}
+
 Result<> ValidateUserNamespace(const NamespaceOptions& namespaces) {
   if (!namespaces.userns) return Ok();
-  switch (namespaces.userns->mode) {
-    case NamespaceMode::kNode:
-      return Ok();
-    case NamespaceMode::kPod:
-      return Error(Code::kUnimplemented, "userns_options: user namespaces are not supported yet");
-    default:
-      return Invalid("userns_options: mode is neither POD nor NODE");
+  const UserNamespace& user = *namespaces.userns;
+  if (user.mode == NamespaceMode::kNode) {
+    if (user.uids.empty() && user.gids.empty()) return Ok();
+    return Invalid("userns_options: mode NODE with mappings");
   }
+  if (user.mode != NamespaceMode::kPod) {
+    return Invalid("userns_options: mode is neither POD nor NODE");
+  }
+  if (user.uids.size() != 1 || user.gids.size() != 1) {
+    return Invalid("userns_options: exactly one uid and one gid mapping is needed");
+  }
+  if (user.uids != user.gids) return Invalid("userns_options: uid and gid mappings differ");
+  const IdMapping& map = user.uids.front();
+  if (map.container_id != 0) return Invalid("userns_options: container id 0 is not mapped");
+  constexpr uint64_t kIds = 0xffffffff;  // -1 is no id
+  if (map.length == 0 || uint64_t{map.host_id} + map.length > kIds) {
+    return Invalid("userns_options: mapping is out of range");
+  }
+  if (map.host_id == 0) return Invalid("userns_options: the host's root is mapped");
+  return Ok();
 }
 
 Result<> ValidateLogPath(std::string_view log_path) {
@@ -205,10 +248,17 @@ Result<> ValidateContainerConfig(const ContainerConfig& config, const SandboxCon
   TRY(ValidateProfile(config.security.seccomp, StrCat(who, ": seccomp")));
   TRY(ValidateProfile(config.security.apparmor, StrCat(who, ": apparmor")));
   TRY(ValidateUserNamespace(config.security.namespaces), who);
+  const std::optional<UserNamespace>& user = config.security.namespaces.userns;
+  if (user && HasUserNamespace(config.security.namespaces) &&
+      (!HasUserNamespace(sandbox.security.namespaces) ||
+       user->uids != sandbox.security.namespaces.userns->uids)) {
+    return Invalid(StrCat(who, ": userns_options are not the pod's"));
+  }
   if (config.security.privileged && !sandbox.security.privileged) {
     return Invalid(StrCat(who, ": a privileged container needs a privileged sandbox"));
   }
-  for (const MountConfig& mount : config.mounts) TRY(ValidateMount(mount), who);
+  for (const MountConfig& mount : config.mounts)
+    TRY(ValidateMount(mount, sandbox.security.namespaces), who);
   for (const DeviceConfig& device : config.devices) TRY(ValidateDevice(device), who);
   if (config.resources) TRY(ValidateResources(*config.resources, "resources"), who);
   for (const std::string& name : config.cdi_devices) TRY(oci::ParseCdiName(name), who);

@@ -15,8 +15,9 @@ namespace berth::pod {
 Result<> ValidateSandboxConfig(const SandboxConfig& config);
 Result<> ValidateContainerConfig(const ContainerConfig& config, const SandboxConfig& sandbox);
 
-// A user namespace for the pod is refused until idmapped root file systems are there; kNode and
-// unset pass.
+// Mode POD, which needs one mapping for users and groups alike, with the container's root in it.
+bool HasUserNamespace(const NamespaceOptions& namespaces);
+// kNode and unset pass too; CONTAINER and TARGET are refused.
 Result<> ValidateUserNamespace(const NamespaceOptions& namespaces);
 
 // "" passes; otherwise relative, and no component is "", "." or ".." (the log file is opened below

@@ -128,10 +128,21 @@ std::string CniNetwork::ConfigJson() {
 
 Result<> CniNetwork::CreateNs(const std::string& sandbox_id,
                               const std::map<std::string, std::string>& sysctls) {
+  return MakeNs(sandbox_id, -1, sysctls);
+}
+
+Result<> CniNetwork::PinNs(const std::string& sandbox_id, const os::Fd& made,
+                           const std::map<std::string, std::string>& sysctls) {
+  return MakeNs(sandbox_id, made.get(), sysctls);
+}
+
+Result<> CniNetwork::MakeNs(const std::string& sandbox_id, int made,
+                            const std::map<std::string, std::string>& sysctls) {
   TRY(CheckId(sandbox_id));
   TRY(CheckSysctls(sysctls));
   const PodLock lock(state_, sandbox_id);
-  TRY(pins_.Create(StrCat(options_.netns_prefix, sandbox_id), [&] { return SetUpNs(sysctls); }),
+  TRY(pins_.Create(
+          StrCat(options_.netns_prefix, sandbox_id), [&] { return SetUpNs(sysctls); }, made),
       StrCat("network namespace of pod ", sandbox_id));
   return Ok();
 }

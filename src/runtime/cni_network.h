@@ -58,6 +58,8 @@ class CniNetwork final : public Network {
   std::string ConfigJson() override;
   Result<> CreateNs(const std::string& sandbox_id,
                     const std::map<std::string, std::string>& sysctls) override;
+  Result<> PinNs(const std::string& sandbox_id, const os::Fd& made,
+                 const std::map<std::string, std::string>& sysctls) override;
   Result<> RemoveNs(const std::string& sandbox_id) override;
   std::string NsPath(const std::string& sandbox_id) const override;
   bool NsExists(const std::string& sandbox_id) const override;
@@ -91,6 +93,8 @@ class CniNetwork final : public Network {
   CniNetwork(CniNetworkOptions options, os::NetNsPins pins, CniRecords records,
              CniDefaultNetwork default_network);
   Result<> Start();
+  Result<> MakeNs(const std::string& sandbox_id, int made,
+                  const std::map<std::string, std::string>& sysctls);
   // The configuration on disk, else what the default network would use now; FailedPrecondition when
   // there is neither.
   Result<std::shared_ptr<const CniConfig>> PresentConfig(bool* is_default);

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "oci/cdi.h"
+#include "runtime/volume.h"
 
 namespace berth::runtime {
 
@@ -52,6 +53,9 @@ class Host {
   // "private", "shared", "slave" of the mount that holds the path: rshared needs shared, rslave
   // shared or slave.
   virtual Result<std::string> MountPropagation(const std::string& host_path) = 0;
+  // What is at `source` and mounted below, the top mount's ids shifted into the user namespace.
+  // FailedPrecondition when its file system cannot.
+  virtual Result<Volume> ShiftedVolume(const std::string& source, int user_ns) = 0;
   // One device, or every device below a directory. NotFound naming the path.
   virtual Result<std::vector<HostDevice>> Devices(const std::string& host_path) = 0;
   virtual Result<std::vector<HostDevice>> AllDevices() = 0;  // for privileged containers

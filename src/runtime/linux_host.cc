@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "base/strings.h"
+#include "os/userns.h"
 #include "runtime/linux_host_facts.h"
 
 namespace berth::runtime {
@@ -108,6 +109,19 @@ Result<std::string> LinuxHost::MountPropagation(const std::string& host_path) {
   const os::DirFd self = TRY(os::DirFd::OpenTrusted("/proc/thread-self"));
   const std::string text = TRY(self.ReadFile("mountinfo", kMaxMountInfoBytes), "mountinfo");
   return TRY(PropagationOfMount(text, stx.stx_mnt_id), StrCat("mount of ", Quote(host_path)));
+}
+
+Result<Volume> LinuxHost::ShiftedVolume(const std::string& source, int user_ns) {
+  const std::string what = StrCat("mount source ", Quote(source));
+  TRY(CheckAbsolute("mount source", source));
+  const os::Fd fd = TRY(OpenPath(source, "mount source"));
+  struct stat st{};
+  if (::fstat(fd.get(), &st) != 0) return ErrnoError(what);
+  Volume volume;
+  volume.directory = S_ISDIR(st.st_mode);
+  volume.mount = TRY(os::Mount::CloneTree(fd.get(), true), what);
+  TRY(os::ShiftIds(volume.mount, user_ns), what);
+  return volume;
 }
 
 Result<std::string> LinuxHost::ReadSeccompProfile(const std::string& path) {

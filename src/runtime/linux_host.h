@@ -27,6 +27,7 @@ class LinuxHost final : public Host {
   const HostFacts& Facts() const override { return facts_; }
   Result<std::string> ResolveMountSource(const std::string& host_path) override;
   Result<std::string> MountPropagation(const std::string& host_path) override;
+  Result<Volume> ShiftedVolume(const std::string& source, int user_ns) override;
   // Below a directory at most 8 levels and 4096 nodes; links in it are not followed.
   Result<std::vector<HostDevice>> Devices(const std::string& host_path) override;
   // Without what a container has its own of: pts, shm, fd, mqueue, console.

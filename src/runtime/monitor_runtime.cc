@@ -2,6 +2,8 @@
 // Construction, and the calls about one container.
 #include "runtime/monitor_runtime.h"
 
+#include <fcntl.h>
+
 #include <array>
 
 #include "base/log.h"
@@ -44,6 +46,9 @@ Result<std::unique_ptr<MonitorRuntime>> MonitorRuntime::Make(MonitorRuntimeConfi
     if (!info.warning.empty()) LogWarn(StrCat("runtime handler ", info.name, ": ", info.warning));
   runtime->pods_dir_ =
       TRY(os::DirFd::MakeTrusted(StrCat(own.state_dir, "/pods"), 0711), "state directory");
+  Result<> user_ns = runtime->TryUserNs();
+  if (!user_ns) LogInfo(StrCat("no user namespaces: ", user_ns.error().message()));
+  if (!user_ns) runtime->handlers_.ForbidUserNs();
   // Without cgroups there is nothing to leave; the OCI runtime will say so.
   Result<os::Cgroups> cgroups = os::Cgroups::Detect(own.cgroup_root);
   runtime->hybrid_cgroups_ = cgroups && cgroups->mode() == os::CgroupMode::kHybrid;
@@ -80,6 +85,12 @@ std::string MonitorRuntime::RootfsPath(const std::string& sandbox_id,
   return StrCat(PodPath(sandbox_id), "/", monitor::kContainersDir, "/", container_id, "/rootfs");
 }
 
+std::string MonitorRuntime::VolumePath(const std::string& sandbox_id,
+                                       const std::string& container_id, size_t index) const {
+  return StrCat(PodPath(sandbox_id), "/", monitor::kContainersDir, "/", container_id, "/",
+                monitor::kVolumesDir, "/", index);
+}
+
 Result<std::shared_ptr<MonitorClient>> MonitorRuntime::Client(const std::string& sandbox_id) {
   {
     auto state = state_.Lock();
@@ -96,14 +107,27 @@ Result<> MonitorRuntime::PrepareBundle(const os::DirFd& pod, const CreateRequest
   os::DirFd bundle = TRY(all.MakeDir(request.container_id, 0711), "bundle");
   // What a user namespace's root must pass through, and no more.
   TRY(bundle.MakeDir("rootfs", 0755), "bundle");
+  if (!request.volumes.empty()) {
+    const os::DirFd volumes = TRY(bundle.MakeDir(monitor::kVolumesDir, 0711), "bundle");
+    for (size_t i = 0; i < request.volumes.size(); ++i) {
+      const std::string name = StrCat(i);
+      if (request.volumes[i].directory)
+        TRY(volumes.MakeDir(name, 0755), "bundle");
+      else
+        TRY(volumes.Open(name, O_WRONLY | O_CREAT | O_EXCL, 0644), "bundle");
+    }
+  }
   return bundle.WriteFile("config.json", request.spec_json, 0600);
 }
 
 Result<int> MonitorRuntime::Create(CreateRequest request) {
   TRY(CheckIds(request.sandbox_id, request.container_id));
+  const std::string what = StrCat("create container ", request.container_id);
+  if (request.volumes.size() > monitor::kMaxVolumes)
+    return Error(Code::kInvalidArgument,
+                 StrCat(what, ": more than ", monitor::kMaxVolumes, " volumes of images"));
   std::shared_ptr<MonitorClient> client = TRY(Client(request.sandbox_id));
   os::DirFd pod = TRY(OpenPod(request.sandbox_id));
-  const std::string what = StrCat("create container ", request.container_id);
   TRY(PrepareBundle(pod, request), what);
   monitor::Create create;
   create.container_id = request.container_id;
@@ -122,6 +146,12 @@ Result<int> MonitorRuntime::Create(CreateRequest request) {
     log = TRY(os::DirFd::MakeTrusted(request.log_directory, 0755), what);
     fds.push_back(log.get());
   }
+  if (!request.volumes.empty() && client->hello().version < monitor::kVolumesVersion)
+    return Error(Code::kUnimplemented,
+                 StrCat(what, ": the pod's monitor is of an older version of Berth, which has no ",
+                        "image volumes"));
+  create.volumes = static_cast<uint32_t>(request.volumes.size());
+  for (const Volume& volume : request.volumes) fds.push_back(volume.mount.fd());
   const MonitorClient::Answer answer =
       TRY(client->Call(Type::kCreate, create, milliseconds(create.timeout_ms) + kGrace, fds), what);
   return static_cast<int>(TRY(MonitorClient::Decoded<monitor::PidAnswer>(answer)).pid);

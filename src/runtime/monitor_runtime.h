@@ -10,6 +10,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -35,6 +36,8 @@ struct MonitorRuntimeConfig {
   bool systemd_cgroup = false;  // adds --systemd-cgroup to every handler
   std::string cgroup_root = "/sys/fs/cgroup";
   std::string host_etc = "/etc";
+  // Can root file systems be made for this user namespace? Asked once, at the start; unset: no.
+  std::function<Result<>(int user_ns)> try_user_ns;
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds call_timeout{120'000};  // of start and delete
   std::vector<std::string> monitor_env = {
@@ -50,10 +53,14 @@ class MonitorRuntime final : public Runtime {
   void SetEventSink(EventSink sink) override;
   std::vector<HandlerInfo> Handlers() const override { return handlers_.infos(); }
   Result<std::string> ResolveHandler(const std::string& handler) const override;
+  Result<os::UserNs> MakeUserNs(const os::IdRange& range) override;
+  Result<os::Fd> OpenUserNs(const SandboxHandle& handle) override;
   Result<SandboxHandle> StartSandbox(const SandboxSpec& spec) override;
   Result<> StopSandbox(const std::string& sandbox_id) override;
   std::string RootfsPath(const std::string& sandbox_id,
                          const std::string& container_id) const override;
+  std::string VolumePath(const std::string& sandbox_id, const std::string& container_id,
+                         size_t index) const override;
   Result<int> Create(CreateRequest request) override;
   Result<> Start(const std::string& sandbox_id, const std::string& container_id) override;
   Result<> Signal(const std::string& sandbox_id, const std::string& container_id,
@@ -96,11 +103,12 @@ class MonitorRuntime final : public Runtime {
   std::string PodPath(const std::string& sandbox_id) const;
   Result<SandboxHandle> StartSteps(const SandboxSpec& spec);
   Result<os::DirFd> MakePodDir(const SandboxSpec& spec, const std::string& handler);
-  Result<os::Fd> MakeShm(const os::DirFd& pod, int64_t bytes);
+  Result<> TryUserNs();
+  Result<os::Fd> MakeShm(const os::DirFd& pod, const SandboxSpec& spec);
   Result<std::shared_ptr<MonitorClient>> SpawnMonitor(const std::string& sandbox_id,
                                                       const os::DirFd& pod);
-  Result<uint32_t> SetUp(MonitorClient& client, const SandboxSpec& spec, const OciHandler& handler,
-                         const os::Fd& shm);
+  Result<monitor::SetupAnswer> SetUp(MonitorClient& client, const SandboxSpec& spec,
+                                     const OciHandler& handler, const os::Fd& shm);
   SandboxHandle HandleOf(const std::string& sandbox_id, const os::DirFd& pod,
                          const monitor::HelloAnswer& hello) const;
   void Adopt(const std::string& sandbox_id, const std::shared_ptr<MonitorClient>& client,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Starting a pod's monitor, and noticing its end.
+#include <fcntl.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -40,14 +42,16 @@ Result<SandboxHandle> MonitorRuntime::StartSandbox(const SandboxSpec& spec) {
 Result<SandboxHandle> MonitorRuntime::StartSteps(const SandboxSpec& spec) {
   const OciHandler* handler = TRY(handlers_.Resolve(spec.handler));
   os::DirFd pod = TRY(MakePodDir(spec, handler->name));
-  os::Fd shm = spec.shm_bytes > 0 ? TRY(MakeShm(pod, spec.shm_bytes), "shm") : os::Fd();
+  os::Fd shm = spec.shm_bytes > 0 ? TRY(MakeShm(pod, spec), "shm") : os::Fd();
   if (!spec.log_directory.empty())
     TRY(os::DirFd::MakeTrusted(spec.log_directory, 0755), "log directory");
   std::shared_ptr<MonitorClient> client = TRY(SpawnMonitor(spec.sandbox_id, pod));
   monitor::HelloAnswer hello = client->hello();
   if (!hello.warning.empty())
     LogDebug(StrCat("monitor of sandbox ", spec.sandbox_id, ": ", hello.warning));
-  hello.pid_ns_init = TRY(SetUp(*client, spec, *handler, shm), "monitor");
+  const monitor::SetupAnswer made = TRY(SetUp(*client, spec, *handler, shm), "monitor");
+  hello.pid_ns_init = made.pid_ns_init;
+  hello.user_ns_fd = made.user_ns_fd;
   hello.new_ipc = spec.new_ipc_namespace;
   hello.new_uts = spec.new_uts_namespace;
   return HandleOf(spec.sandbox_id, pod, hello);
@@ -63,10 +67,15 @@ Result<os::DirFd> MonitorRuntime::MakePodDir(const SandboxSpec& spec, const std:
   return pod;
 }
 
-Result<os::Fd> MonitorRuntime::MakeShm(const os::DirFd& pod, int64_t bytes) {
+Result<os::Fd> MonitorRuntime::MakeShm(const os::DirFd& pod, const SandboxSpec& spec) {
   os::DirFd target = TRY(pod.MakeDir("shm", 0755));
-  os::Mount shm = TRY(os::Mount::Tmpfs(StrCat(bytes), "1777",
+  os::Mount shm = TRY(os::Mount::Tmpfs(StrCat(spec.shm_bytes), "1777",
                                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+  if (spec.root_id != 0) {
+    const os::DirFd root = TRY(shm.OpenRoot());
+    if (::fchownat(root.get(), "", spec.root_id, spec.root_id, AT_EMPTY_PATH) < 0)
+      return ErrnoError("set owner");
+  }
   // Copies of a detached mount can be made since Linux 6.15; before, it has to be attached in the
   // host's table.
   if (os::Mount::CloneTree(shm.fd(), false)) return shm.Release();
@@ -92,8 +101,8 @@ Result<std::shared_ptr<MonitorClient>> MonitorRuntime::SpawnMonitor(const std::s
   return client;
 }
 
-Result<uint32_t> MonitorRuntime::SetUp(MonitorClient& client, const SandboxSpec& spec,
-                                       const OciHandler& handler, const os::Fd& shm) {
+Result<monitor::SetupAnswer> MonitorRuntime::SetUp(MonitorClient& client, const SandboxSpec& spec,
+                                                   const OciHandler& handler, const os::Fd& shm) {
   monitor::Setup setup;
   setup.sandbox_id = spec.sandbox_id;
   setup.pod_path = PodPath(spec.sandbox_id);
@@ -109,17 +118,26 @@ Result<uint32_t> MonitorRuntime::SetUp(MonitorClient& client, const SandboxSpec&
     setup.private_paths = {config_.cgroup_root};
     setup.detach_paths = {StrCat(config_.cgroup_root, "/unified")};
   }
-  const int fd = shm.get();
-  const std::span<const int> fds(&fd, shm.valid() ? 1 : 0);
+  std::vector<int> fds;
+  setup.has_shm = shm.valid();
+  if (shm.valid()) fds.push_back(shm.get());
+  if (spec.user_ns) {
+    setup.has_user_ns = true;
+    setup.root_id = spec.root_id;
+    for (const os::Fd* ns : {&spec.user_ns->user, &spec.user_ns->ipc, &spec.user_ns->uts})
+      fds.push_back(ns->get());
+  }
   const MonitorClient::Answer answer =
       TRY(client.Call(monitor::Type::kSetup, setup, kSetupTimeout, fds));
-  return TRY(MonitorClient::Decoded<monitor::PidAnswer>(answer)).pid;
+  return TRY(MonitorClient::Decoded<monitor::SetupAnswer>(answer));
 }
 
 SandboxHandle MonitorRuntime::HandleOf(const std::string& sandbox_id, const os::DirFd& pod,
                                        const monitor::HelloAnswer& hello) const {
   SandboxHandle handle;
   handle.monitor_pid = static_cast<int>(hello.pid);
+  if (hello.user_ns_fd != 0)
+    handle.user_ns_path = StrCat("/proc/", hello.pid, "/fd/", hello.user_ns_fd);
   if (hello.new_ipc) handle.ipc_ns_path = StrCat("/proc/", hello.pid, "/ns/ipc");
   if (hello.new_uts) handle.uts_ns_path = StrCat("/proc/", hello.pid, "/ns/uts");
   handle.pid_ns_init = static_cast<int>(hello.pid_ns_init);

@@ -52,6 +52,10 @@ class Network {
   // AlreadyExists if it is there.
   virtual Result<> CreateNs(const std::string& sandbox_id,
                             const std::map<std::string, std::string>& sysctls) = 0;
+  // The same with a namespace that was made with the pod's user namespace, not a fresh one; nothing
+  // is in it yet.
+  virtual Result<> PinNs(const std::string& sandbox_id, const os::Fd& made,
+                         const std::map<std::string, std::string>& sysctls) = 0;
   virtual Result<> RemoveNs(const std::string& sandbox_id) = 0;  // not there: success
   virtual std::string NsPath(const std::string& sandbox_id) const = 0;
   virtual bool NsExists(const std::string& sandbox_id) const = 0;

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "oci/json.h"
 #include "os/process.h"
 
 namespace berth::runtime {
@@ -35,16 +37,37 @@ bool IsSafeRunc(const Version& v) {
   return v >= Version{1, 4, 0};
 }
 
-Result<std::string> AskVersion(const std::string& path) {
+Result<std::string> Ask(const std::string& path, const char* question) {
   os::RunOptions run;
   run.spawn.path = path;
-  run.spawn.args = {path.substr(path.rfind('/') + 1), "--version"};
+  run.spawn.args = {path.substr(path.rfind('/') + 1), question};
   run.spawn.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
   run.timeout = std::chrono::seconds(10);
   os::RunOutput output = TRY(os::Run(run));
   if (!output.status.ok())
     return Error(Code::kInternal, StrCat(os::Describe(output.status), ": ", Quote(output.err)));
-  return std::string(TrimSpace(Split(output.out, '\n')[0]).substr(0, 256));
+  return std::move(output.out);
+}
+
+std::string FirstLine(std::string_view text) {
+  return std::string(TrimSpace(Split(text, '\n')[0]).substr(0, 256));
+}
+
+// "crun version 1.8.1" has the words "crun", "version"; another program has neither.
+Version VersionOf(std::string_view first_line, std::string_view program) {
+  const auto words = Split(first_line, ' ');
+  if (words.size() < 3 || words[0] != program || words[1] != "version") return {};
+  return ParseVersion(words[2]);
+}
+
+// https://github.com/opencontainers/runtime-spec/blob/main/features.md
+bool Lists(std::string_view features, const char* pointer, const char* wanted) {
+  if (!oci::CheckJson(features, {}, "features")) return false;
+  const nlohmann::json json = nlohmann::json::parse(features, nullptr, false);
+  const nlohmann::json::json_pointer place(pointer);
+  if (!json.contains(place)) return false;
+  const nlohmann::json& list = json[place];
+  return list.is_array() && std::find(list.begin(), list.end(), wanted) != list.end();
 }
 
 Result<> CheckHandler(const OciHandler& handler) {
@@ -73,6 +96,21 @@ std::string VersionWarning(std::string_view first_line) {
   return "";
 }
 
+bool CanRecursiveReadOnly(std::string_view first_line, std::string_view features) {
+  if (Lists(features, "/mountOptions", "rro")) return true;
+  // crun had the option before it had the command.
+  return VersionOf(first_line, "crun") >= Version{1, 4, 0};
+}
+
+bool CanUserNs(std::string_view first_line, std::string_view features) {
+  if (Lists(features, "/linux/namespaces", "user")) return true;
+  return VersionOf(first_line, "crun") >= Version{1, 4, 0};
+}
+
+void OciHandlers::ForbidUserNs() {
+  for (HandlerInfo& info : infos_) info.user_namespaces = false;
+}
+
 Result<OciHandlers> OciHandlers::Make(std::vector<OciHandler> handlers,
                                       const std::string& default_name) {
   OciHandlers all;
@@ -87,10 +125,13 @@ Result<OciHandlers> OciHandlers::Make(std::vector<OciHandler> handlers,
     info.name = handler.name;
     info.is_default = handler.name == default_name;
     has_default = has_default || info.is_default;
-    Result<std::string> version = AskVersion(handler.path);
+    Result<std::string> version = Ask(handler.path, "--version");
     if (version) {
-      info.version = *version;
+      info.version = FirstLine(*version);
       info.warning = VersionWarning(info.version);
+      const std::string features = Ask(handler.path, "features").value_or("");
+      info.recursive_read_only = CanRecursiveReadOnly(info.version, features);
+      info.user_namespaces = CanUserNs(info.version, features);
     } else {
       info.warning = version.error().message();
     }

@@ -28,6 +28,8 @@ class OciHandlers {
                                   const std::string& default_name);
 
   const std::vector<HandlerInfo>& infos() const { return infos_; }
+  // At the start only: the node cannot, whatever the runtimes can.
+  void ForbidUserNs();
   // "" is the default; NotFound otherwise.
   Result<const OciHandler*> Resolve(const std::string& name) const;
 
@@ -40,5 +42,11 @@ class OciHandlers {
 // of those known. runc before 1.2.8, 1.3.3 and 1.4.0 (CVE-2025-31133, CVE-2025-52565,
 // CVE-2025-52881); crun before 1.28.
 std::string VersionWarning(std::string_view first_line);
+
+// Does it know the mount option "rro"? From the first line of `--version` and what `features` says
+// (empty: it has no such command).
+bool CanRecursiveReadOnly(std::string_view first_line, std::string_view features);
+// Does it join a user namespace by path? The mounts are shifted before it sees them.
+bool CanUserNs(std::string_view first_line, std::string_view features);
 
 }  // namespace berth::runtime

@@ -20,6 +20,24 @@ TEST(VersionWarning, NamesWhatIsTooOld) {
     EXPECT_EQ(VersionWarning(line), "") << line;
 }
 
+TEST(CanRecursiveReadOnly, IsAskedOfTheRuntimeAndKnownOfCrun) {
+  EXPECT_TRUE(CanRecursiveReadOnly("runc version 1.1.5", R"({"mountOptions":["ro","rro"]})"));
+  EXPECT_FALSE(CanRecursiveReadOnly("runc version 1.1.5", R"({"mountOptions":["ro"]})"));
+  EXPECT_FALSE(CanRecursiveReadOnly("runc version 1.0.3", ""));
+  EXPECT_TRUE(CanRecursiveReadOnly("crun version 1.8.1", ""));
+  EXPECT_FALSE(CanRecursiveReadOnly("crun version 1.3", ""));
+  for (const char* bad : {"{", "[]", R"({"mountOptions":"rro"})", R"({"mountOptions":{"rro":1}})"})
+    EXPECT_FALSE(CanRecursiveReadOnly("runsc version 1", bad)) << bad;
+}
+
+TEST(CanUserNs, IsAskedOfTheRuntimeAndKnownOfCrun) {
+  EXPECT_TRUE(CanUserNs("runc version 1.1.5", R"({"linux":{"namespaces":["mount","user"]}})"));
+  EXPECT_FALSE(CanUserNs("runsc version 1", R"({"linux":{"namespaces":["mount"]}})"));
+  EXPECT_TRUE(CanUserNs("crun version 1.8.1", ""));
+  for (const char* bad : {"", "{", R"({"linux":[]})", R"({"linux":{"namespaces":{"user":1}}})"})
+    EXPECT_FALSE(CanUserNs("kata version 3", bad)) << bad;
+}
+
 TEST(OciHandlers, KeepsABrokenHandlerWithAWarning) {
   Result<OciHandlers> made =
       OciHandlers::Make({{"a", "/bin/true", {}, "/r/a"}, {"b", "/nonexistent", {}, "/r/b"}}, "a");

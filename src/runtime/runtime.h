@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@
 #include "base/result.h"
 #include "os/fd.h"
 #include "os/mount.h"
+#include "os/userns.h"
+#include "runtime/volume.h"
 
 namespace berth::runtime {
 
@@ -22,8 +25,10 @@ namespace berth::runtime {
 struct HandlerInfo {
   std::string name;
   bool is_default = false;
-  std::string version;  // first line of `<runtime> --version`
-  std::string warning;  // why this version is not advised; empty if it is
+  std::string version;               // first line of `<runtime> --version`
+  bool recursive_read_only = false;  // mounts with the option "rro"
+  bool user_namespaces = false;  // joins one; and the node can shift the ids of root file systems
+  std::string warning;           // why this version is not advised; empty if it is
 };
 
 // What StartSandbox makes for a pod. Everything is decided by the caller.
@@ -39,12 +44,17 @@ struct SandboxSpec {
   int64_t shm_bytes = 64 << 20;            // 0: no pod shm (host IPC)
   std::optional<std::string> resolv_conf;  // file contents; unset: a copy of the host's
   std::string log_directory;               // made (0755) if missing; empty: logs are discarded
+  // The pod's user namespace with the IPC and UTS namespaces that belong to it, and who is root in it
+  // on the host; the monitor keeps them. Null: the host's.
+  std::shared_ptr<const os::UserNs> user_ns;
+  uint32_t root_id = 0;
 };
 
 // Where a started pod's pieces are. Paths are for the OCI spec: the OCI runtime opens them on our behalf.
 struct SandboxHandle {
   int monitor_pid = 0;
-  std::string ipc_ns_path;  // empty when the pod uses the host's
+  std::string user_ns_path;  // empty when the pod uses the host's; so the others
+  std::string ipc_ns_path;
   std::string uts_ns_path;
   std::string pid_ns_path;  // only with shared_pid_namespace
   int pid_ns_init = 0;
@@ -59,6 +69,7 @@ struct CreateRequest {
   std::string container_id;
   std::string spec_json;  // config.json; its root.path is `RootfsPath(sandbox_id, container_id)`
   os::Mount rootfs;       // detached; appears only where the OCI runtime creates the container
+  std::vector<Volume> volumes;  // the nth appears at VolumePath(..., n), only there as well
   bool terminal = false;
   bool stdin_open = false;
   bool stdin_once = false;
@@ -154,6 +165,11 @@ class Runtime {
   // "" is the default handler. NotFound naming the handler when it is not configured.
   virtual Result<std::string> ResolveHandler(const std::string& handler) const = 0;
 
+  // Namespaces for SandboxSpec::user_ns and Network::PinNs; gone when nobody holds them.
+  virtual Result<os::UserNs> MakeUserNs(const os::IdRange& range) = 0;
+  // That of a pod, from its handle's path. Unavailable when its monitor is gone.
+  virtual Result<os::Fd> OpenUserNs(const SandboxHandle& handle) = 0;
+
   // Spawns the pod's monitor and makes its namespaces and files. Idempotent undo: StopSandbox.
   virtual Result<SandboxHandle> StartSandbox(const SandboxSpec& spec) = 0;
   // Kills and deletes whatever containers are left, ends the monitor and removes the pod's run directory.
@@ -163,6 +179,8 @@ class Runtime {
   // The rootfs path to write in the spec: inside the private run directory, empty on the host.
   virtual std::string RootfsPath(const std::string& sandbox_id,
                                  const std::string& container_id) const = 0;
+  virtual std::string VolumePath(const std::string& sandbox_id, const std::string& container_id,
+                                 size_t index) const = 0;
   // `create` of the OCI runtime. Returns the init pid. A failure carries the OCI runtime's own
   // words and has left nothing but what Delete removes.
   virtual Result<int> Create(CreateRequest request) = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/sandbox_files.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/strings.h"
@@ -62,7 +63,13 @@ Result<> WriteSandboxFiles(const os::DirFd& pod, const SandboxSpec& spec,
       own ? StrCat(spec.hostname, "\n") : TRY(HostFile(host_etc, "hostname"), "hostname");
   TRY(pod.WriteFile(kResolvConf, resolv, kFileMode));
   TRY(pod.WriteFile(kHosts, hosts, kFileMode));
-  return pod.WriteFile(kHostname, hostname, kFileMode);
+  TRY(pod.WriteFile(kHostname, hostname, kFileMode));
+  if (spec.root_id == 0) return Ok();
+  for (const char* name : {kResolvConf, kHosts, kHostname}) {
+    if (::fchownat(pod.get(), name, spec.root_id, spec.root_id, AT_SYMLINK_NOFOLLOW) < 0)
+      return ErrnoError(StrCat(name, ": set owner"));
+  }
+  return Ok();
 }
 
 }  // namespace berth::runtime

@@ -15,7 +15,7 @@ inline constexpr const char* kResolvConf = "resolv.conf";
 inline constexpr const char* kHosts = "hosts";
 inline constexpr const char* kHostname = "hostname";
 
-// Mode 0644. `host_etc` is /etc or a fixture: resolv.conf is copied from it when the pod gives
+// Mode 0644, owner the pod's root. `host_etc` is /etc or a fixture: resolv.conf is copied from it when the pod gives
 // none, hosts and hostname when the pod has the host's UTS namespace. At most 1 MiB each; a missing
 // host file counts as empty.
 Result<> WriteSandboxFiles(const os::DirFd& pod, const SandboxSpec& spec,

@@ -43,6 +43,31 @@ def test_volume_is_writable_unless_read_only(node):
 
 
 @test
+def test_rule_37_recursive_read_only_reaches_mounts_below(node):
+    with volume(node) as path, node.pod() as pod:
+        (path / "sub").mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "none", path / "sub"], check=True)
+        try:
+            plain = pod.run(mounts=[mount(path, readonly=True)], name="plain")
+            plain.sh("touch /vol/sub/a")
+            whole = pod.run(mounts=[mount(path, readonly=True, recursive_read_only=True)], name="whole")
+            contains(whole.exec("touch", "/vol/sub/b", check=False).text, "Read-only")
+            bad = [mount(path, recursive_read_only=True),
+                   mount(path, readonly=True, recursive_read_only=True, propagation=HOST_TO_CONTAINER)]
+            for number, fields in enumerate(bad):
+                config = node.container_config(["true"], name=f"bad-{number}", mounts=[fields])
+                node.refused("create", pod.id, node.file(config), pod.path, code="InvalidArgument", parts="recursive_read_only")
+        finally:
+            subprocess.run(["umount", path / "sub"], check=True)
+
+
+@test
+def test_handlers_announce_recursive_read_only_mounts(node):
+    handlers = node.json("info")["runtimeHandlers"]
+    assert handlers and all(h["features"]["recursive_read_only_mounts"] for h in handlers), handlers
+
+
+@test
 def test_single_file_can_be_a_volume(node):
     with volume(node) as path, node.pod() as pod:
         container = pod.run(mounts=[{"container_path": "/etc/given", "host_path": str(path / "file"), "readonly": True}])

@@ -58,7 +58,10 @@ void ToProto(const pod::MountConfig& in, v1::Mount* out) {
   Copy(in.uid_mappings, out->mutable_uidmappings());
   Copy(in.gid_mappings, out->mutable_gidmappings());
   out->set_recursive_read_only(in.recursive_readonly);
-  if (!in.image.empty()) out->mutable_image()->set_image(in.image);
+  if (!in.image.empty()) {
+    out->mutable_image()->set_image(in.image);
+    out->mutable_image()->set_image_ref(in.image_ref);
+  }
   out->set_image_sub_path(in.image_sub_path);
   for (const auto& option : in.mount_options) out->add_mount_options(option);
 }

@@ -14,6 +14,18 @@ grpc::Status ToStatus(const Error& error) {
   return {static_cast<grpc::StatusCode>(error.code()), ToValidUtf8(message)};
 }
 
+Error KubeletWordFirst(Error error) {
+  for (const std::string_view word :
+       {"RegistryUnavailable: ", "SignatureValidationFailed: ", "ImageVolumeMountFailed: "}) {
+    const size_t at = error.message().find(word);
+    if (at == std::string::npos || at == 0) continue;
+    std::string rest = error.message();
+    rest.erase(at, word.size());
+    return Error(error.code(), StrCat(word, rest));
+  }
+  return error;
+}
+
 std::chrono::nanoseconds DeadlineOf(const grpc::CallbackServerContext& context,
                                     const Clock& clock) {
   auto deadline = context.deadline();

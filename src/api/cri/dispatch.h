@@ -18,6 +18,10 @@
 namespace berth::api {
 
 grpc::Status ToStatus(const Error& error);
+// The kubelet tells a registry that is down, a signature that is missing and a volume that cannot be
+// from other failures by how the message begins (k8s.io/cri-api pkg/errors): that word goes before
+// the context that we put around it.
+Error KubeletWordFirst(Error error);
 // The client's deadline on our monotonic clock; zero: none.
 std::chrono::nanoseconds DeadlineOf(const grpc::CallbackServerContext& context, const Clock& clock);
 void LogOutcome(const char* rpc, const Result<>& outcome, std::chrono::nanoseconds took);

@@ -1,24 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/cri/convert.h"
+#include "api/cri/dispatch.h"
 #include "api/cri/handlers.h"
-#include "base/strings.h"
 
 namespace berth::api {
-
-namespace {
-// The kubelet tells a registry that is down from an image that is wrong by how the message begins
-// (k8s.io/cri-api pkg/errors), so that word goes before the context that we put around it.
-Error KubeletWordFirst(Error error) {
-  for (const std::string_view word : {"RegistryUnavailable: ", "SignatureValidationFailed: "}) {
-    const size_t at = error.message().find(word);
-    if (at == std::string::npos || at == 0) continue;
-    std::string rest = error.message();
-    rest.erase(at, word.size());
-    return Error(error.code(), StrCat(word, rest));
-  }
-  return error;
-}
-}  // namespace
 
 BERTH_CRI_HANDLER(PullImage) {
   if (request.image().image().empty()) {

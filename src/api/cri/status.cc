@@ -15,12 +15,12 @@ void AddCondition(v1::RuntimeStatus* status, const char* type, const Result<>& r
   }
 }
 
-void AddHandler(const std::string& name, v1::StatusResponse* response) {
+void AddHandler(const std::string& name, const runtime::HandlerInfo& info,
+                v1::StatusResponse* response) {
   v1::RuntimeHandler* handler = response->add_runtime_handlers();
   handler->set_name(name);
-  // Not offered yet: both stay false until the spec builder does them.
-  handler->mutable_features()->set_recursive_read_only_mounts(false);
-  handler->mutable_features()->set_user_namespaces(false);
+  handler->mutable_features()->set_recursive_read_only_mounts(info.recursive_read_only);
+  handler->mutable_features()->set_user_namespaces(info.user_namespaces);
 }
 }  // namespace
 
@@ -34,9 +34,11 @@ BERTH_CRI_HANDLER(Status) {
   if (Result<> streaming = services.sessions.Ready(); !streaming)
     AddCondition(response->mutable_status(), "StreamingReady", streaming, "StreamingServerNotReady",
                  "");
+  bool user_namespaces = false;
   for (const auto& handler : services.runtime.Handlers()) {
-    AddHandler(handler.name, response);
-    if (handler.is_default) AddHandler("", response);
+    AddHandler(handler.name, handler, response);
+    user_namespaces = user_namespaces || handler.user_namespaces;
+    if (handler.is_default) AddHandler("", handler, response);
     if (!handler.warning.empty()) {
       v1::RuntimeCondition* condition = response->mutable_status()->add_conditions();
       condition->set_type("RuntimeVersionSafe/" + handler.name);
@@ -46,6 +48,8 @@ BERTH_CRI_HANDLER(Status) {
     }
   }
   response->mutable_features()->set_supplemental_groups_policy(true);
+  response->mutable_features()->set_mount_options(true);
+  response->mutable_features()->set_user_namespaces_host_network(user_namespaces);
   if (request.verbose()) {
     (*response->mutable_info())["config"] = services.config_json;
     (*response->mutable_info())["cniconfig"] = services.network.ConfigJson();

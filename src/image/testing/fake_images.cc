@@ -176,14 +176,31 @@ Result<ResolvedUser> FakeImages::ResolveUser(const std::string& image_id, const 
 }
 
 Result<Rootfs> FakeImages::PrepareRootfs(const std::string& container_id,
-                                         const std::string& image_id) {
+                                         const std::string& image_id,
+                                         const std::optional<IdShift>& shift) {
   TRY(Enter("PrepareRootfs", container_id));
   os::Fd fd = TRY(os::MakeMemFile("rootfs", container_id));
   auto state = state_.Lock();
   if (Lookup(*state, image_id) == nullptr)
     return Error(Code::kNotFound, StrCat("rootfs of ", container_id, ": no image ", image_id));
   state->rootfs[container_id] = image_id;
+  state->last_shift = shift;
   return Rootfs{os::Mount(std::move(fd))};
+}
+
+std::optional<IdShift> FakeImages::last_shift() const { return state_.Lock()->last_shift; }
+
+Result<ImageVolume> FakeImages::PrepareVolume(const VolumeRequest& request) {
+  TRY(Enter("PrepareVolume", request.container_id));
+  os::Fd fd = TRY(os::MakeMemFile("volume", request.image_id));
+  auto state = state_.Lock();
+  if (Lookup(*state, request.image_id) == nullptr)
+    return Error(Code::kNotFound, StrCat("volume of image ", request.image_id, ": no such image"));
+  if (!state->rootfs.contains(request.container_id))
+    return Error(Code::kFailedPrecondition, "volume: the container has no rootfs");
+  if (request.sub_path == "missing")
+    return Error(Code::kNotFound, StrCat("sub path ", Quote(request.sub_path), ": not there"));
+  return ImageVolume{os::Mount(std::move(fd)), request.sub_path, request.sub_path != "file"};
 }
 
 Result<> FakeImages::RemoveRootfs(const std::string& container_id) {

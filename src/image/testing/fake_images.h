@@ -18,7 +18,7 @@ namespace berth::image {
 class FakeImages final : public Images {
  public:
   // Called before each method with its name and what it was called with (reference, image id or
-  // container id; PrepareRootfs and RemoveRootfs: container id; List, FsInfo, ListRootfs: ""). An
+  // container id; PrepareRootfs, PrepareVolume and RemoveRootfs: container id; List, FsInfo, ListRootfs: ""). An
   // error is returned to the caller, nothing is done.
   using Hook = std::function<Result<>(std::string_view call, std::string_view id)>;
   void SetHook(Hook hook);
@@ -51,8 +51,13 @@ class FakeImages final : public Images {
   // and the groups.
   Result<ResolvedUser> ResolveUser(const std::string& image_id, const UserQuery& query) override;
   // NotFound for an unknown image; the same container again: success.
-  Result<Rootfs> PrepareRootfs(const std::string& container_id,
-                               const std::string& image_id) override;
+  Result<Rootfs> PrepareRootfs(const std::string& container_id, const std::string& image_id,
+                               const std::optional<IdShift>& shift) override;
+  Result<> TryIdShift(int) override { return Ok(); }
+  // What a root file system was last made with.
+  std::optional<IdShift> last_shift() const;
+  // NotFound for an unknown image and for the sub path "missing"; "file" is a file.
+  Result<ImageVolume> PrepareVolume(const VolumeRequest& request) override;
   Result<> RemoveRootfs(const std::string& container_id) override;
   // 4096 bytes and 1 inode each, of the root file systems that exist.
   Result<std::map<std::string, RootfsUsage>> RootfsUsages(
@@ -66,6 +71,7 @@ class FakeImages final : public Images {
     std::map<std::string, FoundImage> images;  // by id
     std::map<std::string, std::string> rootfs;
     std::vector<std::string> calls;
+    std::optional<IdShift> last_shift;
   };
   Result<> Enter(std::string_view call, std::string_view id);
   static const FoundImage* Lookup(const State& state, const std::string& reference);

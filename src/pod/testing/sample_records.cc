@@ -75,7 +75,7 @@ SandboxRecord FullSandboxRecord() {
   out.handler = "crun", out.created_at = 1, out.boot_id = "b";
   out.network_attached = out.owns_cgroup = out.stopped = true;
   out.cgroup_path = "/berth/a1", out.ips = {"10.0.0.2", "fd00::2"};
-  out.handle = runtime::SandboxHandle{7, "i", "u", "p", 8, "s", "r", "h", "n"};
+  out.handle = runtime::SandboxHandle{7, "f", "i", "u", "p", 8, "s", "r", "h", "n"};
   return out;
 }
 
@@ -105,6 +105,7 @@ ContainerRecord FullContainerRecord() {
   out.created_at = 1, out.started_at = 2, out.finished_at = 3, out.exit_code = -1;
   out.reason = "Error", out.message = "m", out.pid = 9, out.stop_signal = 3;
   out.user = {1, 2, {3}};
+  out.mount_image_refs = {{"/c", "i@sha256:3"}};
   out.cgroups_path = "/berth/a1/c1", out.log_directory = "/l";
   out.spec_json = R"({"ociVersion":"1.0.2"})";
   return out;

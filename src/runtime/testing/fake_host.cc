@@ -88,6 +88,12 @@ Result<std::string> FakeHost::MountPropagation(const std::string& host_path) {
   return found == propagation_.end() ? std::string("private") : found->second;
 }
 
+Result<Volume> FakeHost::ShiftedVolume(const std::string& source, int) {
+  TRY(Enter("ShiftedVolume", source));
+  os::Fd fd = TRY(os::MakeMemFile("volume", source));
+  return Volume{os::Mount(std::move(fd)), true};
+}
+
 Result<std::vector<HostDevice>> FakeHost::Devices(const std::string& host_path) {
   TRY(Enter("Devices", host_path));
   std::vector<HostDevice> out;

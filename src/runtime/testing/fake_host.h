@@ -49,6 +49,7 @@ class FakeHost final : public Host {
   // --- Host ---
   const HostFacts& Facts() const override { return facts_; }
   Result<std::string> ResolveMountSource(const std::string& host_path) override;
+  Result<Volume> ShiftedVolume(const std::string& source, int user_ns) override;  // a memory file
   Result<std::string> MountPropagation(const std::string& host_path) override;
   Result<std::vector<HostDevice>> Devices(const std::string& host_path) override;
   Result<std::vector<HostDevice>> AllDevices() override;

@@ -73,6 +73,15 @@ Result<> FakeNetwork::CreateNs(const std::string& sandbox_id,
   return Ok();
 }
 
+Result<> FakeNetwork::PinNs(const std::string& sandbox_id, const os::Fd&,
+                            const std::map<std::string, std::string>& sysctls) {
+  TRY(Enter("PinNs", sandbox_id));
+  auto state = state_.Lock();
+  if (!state->namespaces.emplace(sandbox_id, sysctls).second)
+    return Error(Code::kAlreadyExists, StrCat("network namespace ", sandbox_id, ": exists"));
+  return Ok();
+}
+
 Result<> FakeNetwork::RemoveNs(const std::string& sandbox_id) {
   TRY(Enter("RemoveNs", sandbox_id));
   state_.Lock()->namespaces.erase(sandbox_id);

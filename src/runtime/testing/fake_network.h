@@ -42,6 +42,8 @@ class FakeNetwork final : public Network {
   // --- Network ---
   Result<> Ready() override;
   std::string ConfigJson() override;
+  Result<> PinNs(const std::string& sandbox_id, const os::Fd& made,
+                 const std::map<std::string, std::string>& sysctls) override;
   Result<> CreateNs(const std::string& sandbox_id,
                     const std::map<std::string, std::string>& sysctls) override;
   Result<> RemoveNs(const std::string& sandbox_id) override;

@@ -18,6 +18,7 @@ SandboxHandle MakeHandle(const SandboxSpec& spec, int pid) {
   const std::string proc = StrCat("/proc/", pid, "/ns/");
   SandboxHandle handle;
   handle.monitor_pid = pid;
+  if (spec.user_ns) handle.user_ns_path = StrCat("/proc/", pid, "/fd/9");
   if (spec.new_ipc_namespace) handle.ipc_ns_path = proc + "ipc";
   if (spec.new_uts_namespace) handle.uts_ns_path = proc + "uts";
   if (spec.shared_pid_namespace) {
@@ -80,6 +81,20 @@ Result<std::string> FakeRuntime::ResolveHandler(const std::string& handler) cons
   return Error(Code::kNotFound, StrCat("runtime handler ", Quote(handler), ": not configured"));
 }
 
+Result<os::UserNs> FakeRuntime::MakeUserNs(const os::IdRange& range) {
+  TRY(Enter("MakeUserNs", ""));
+  os::UserNs made;
+  for (os::Fd* ns : {&made.user, &made.network, &made.ipc, &made.uts})
+    *ns = TRY(os::MakeMemFile("ns", StrCat(range.outside)));
+  return made;
+}
+
+Result<os::Fd> FakeRuntime::OpenUserNs(const SandboxHandle& handle) {
+  TRY(Enter("OpenUserNs", ""));
+  if (handle.user_ns_path.empty()) return Error(Code::kInternal, "no user namespace");
+  return os::MakeMemFile("ns", handle.user_ns_path);
+}
+
 Result<SandboxHandle> FakeRuntime::StartSandbox(const SandboxSpec& spec) {
   Late late = TRY(Enter("StartSandbox", spec.sandbox_id));
   auto state = state_.Lock();
@@ -87,6 +102,7 @@ Result<SandboxHandle> FakeRuntime::StartSandbox(const SandboxSpec& spec) {
     return Error(Code::kAlreadyExists, StrCat("sandbox ", spec.sandbox_id, ": exists"));
   Sandbox sandbox{spec, MakeHandle(spec, state->next_pid), true};
   state->next_pid += 2;
+  sandbox.spec.user_ns.reset();
   SandboxHandle handle = sandbox.handle;
   state->sandboxes.emplace(spec.sandbox_id, std::move(sandbox));
   if (late) return std::move(*late);
@@ -116,6 +132,11 @@ std::string FakeRuntime::RootfsPath(const std::string& sandbox_id,
   return StrCat("/run/fake/pods/", sandbox_id, "/c/", container_id, "/rootfs");
 }
 
+std::string FakeRuntime::VolumePath(const std::string& sandbox_id, const std::string& container_id,
+                                    size_t index) const {
+  return StrCat("/fake/", sandbox_id, "/", container_id, "/volume/", index);
+}
+
 Result<int> FakeRuntime::Create(CreateRequest request) {
   Late late = TRY(Enter("Create", request.container_id));
   auto state = state_.Lock();
@@ -133,6 +154,7 @@ Result<int> FakeRuntime::Create(CreateRequest request) {
   container.stdin_open = request.stdin_open;
   container.log_directory = std::move(request.log_directory);
   container.log_path = std::move(request.log_path);
+  for (const Volume& volume : request.volumes) container.volumes.push_back(volume.directory);
   const int pid = container.pid;
   state->containers.emplace(request.container_id, std::move(container));
   if (late) return std::move(*late);

@@ -38,6 +38,7 @@ class FakeRuntime final : public Runtime {
     bool stdin_open = false;
     std::string log_directory;
     std::string log_path;
+    std::vector<bool> volumes;  // true: a directory
     std::vector<int> signals;
     std::vector<std::string> updates;  // resources, as given to Update
   };
@@ -104,10 +105,14 @@ class FakeRuntime final : public Runtime {
   void SetEventSink(EventSink sink) override;  // may be called again: a restarted daemon
   std::vector<HandlerInfo> Handlers() const override;
   Result<std::string> ResolveHandler(const std::string& handler) const override;
+  Result<os::UserNs> MakeUserNs(const os::IdRange& range) override;  // memory files
+  Result<os::Fd> OpenUserNs(const SandboxHandle& handle) override;
   Result<SandboxHandle> StartSandbox(const SandboxSpec& spec) override;
   Result<> StopSandbox(const std::string& sandbox_id) override;
   std::string RootfsPath(const std::string& sandbox_id,
                          const std::string& container_id) const override;
+  std::string VolumePath(const std::string& sandbox_id, const std::string& container_id,
+                         size_t index) const override;
   Result<int> Create(CreateRequest request) override;
   Result<> Start(const std::string& sandbox_id, const std::string& container_id) override;
   Result<> Signal(const std::string& sandbox_id, const std::string& container_id,
