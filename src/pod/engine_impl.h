@@ -261,12 +261,14 @@ struct Engine::Impl {
   // --- sessions.cc
   Result<runtime::SessionStreams> StartExec(const ExecOptions& options);
   Result<SandboxRecord> NeedReady(const std::string& id, std::string_view what);
+
   // --- stats.cc, sandbox_stats.cc. No value of FactsOf: it is in no list.
+  using GroupUsers = std::multimap<std::string, std::string>;  // control group -> ready pods in it
   std::optional<ContainerFacts> FactsOf(ContainerObject& container);
-  std::optional<SandboxFacts> FactsOf(SandboxObject& sandbox);
+  std::optional<SandboxFacts> FactsOf(SandboxObject& sandbox, const GroupUsers& users);
   std::vector<ContainerFacts> RunningContainers(ContainerFilter filter);
   std::vector<SandboxFacts> ReadySandboxes(SandboxFilter filter);
-  bool HasOwnGroup(const SandboxRecord& record);
+  GroupUsers UsersOfGroups();
   // By container id. One question for a whole list: its walks share one limit of time.
   using Files = std::map<std::string, image::RootfsUsage>;
   Files ReadFiles(const std::vector<ContainerFacts>& containers);

@@ -2,6 +2,7 @@
 // Statistics of pods: their own control groups, their networks and their containers; and the metrics of both.
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "base/log.h"
@@ -26,23 +27,29 @@ std::map<std::string, std::vector<Container>> BySandbox(std::vector<Container> c
   return out;
 }
 
-}  // namespace
-
 // A group that belongs to no pod alone would count its neighbours: that of several pods, the root's, a slice of
 // the system's.
-bool Engine::Impl::HasOwnGroup(const SandboxRecord& record) {
+bool HasOwnGroup(const SandboxRecord& record,
+                 const std::multimap<std::string, std::string>& users) {
   if (record.owns_cgroup) return true;
   const std::string& path = record.cgroup_path;
   if (path.empty() || path == "/" || path == "system.slice") return false;
-  std::vector<SandboxPtr> all = Select(SandboxFilter{});
-  return std::none_of(all.begin(), all.end(), [&](const SandboxPtr& other) {
-    if (other->id == record.id) return false;
-    auto state = other->state.Lock();
-    return state->record.phase == SandboxPhase::kReady && state->record.cgroup_path == path;
-  });
+  const auto [begin, end] = users.equal_range(path);
+  return std::none_of(begin, end, [&](const auto& user) { return user.second != record.id; });
 }
 
-std::optional<Sandbox> Engine::Impl::FactsOf(SandboxObject& sandbox) {
+}  // namespace
+
+Engine::Impl::GroupUsers Engine::Impl::UsersOfGroups() {
+  SandboxFilter filter;
+  filter.state = SandboxState::kReady;
+  GroupUsers users;
+  for (const SandboxPtr& sandbox : Select(filter))
+    users.emplace(sandbox->state.Lock()->record.cgroup_path, sandbox->id);
+  return users;
+}
+
+std::optional<Sandbox> Engine::Impl::FactsOf(SandboxObject& sandbox, const GroupUsers& users) {
   Sandbox facts;
   SandboxRecord record;
   {
@@ -59,7 +66,7 @@ std::optional<Sandbox> Engine::Impl::FactsOf(SandboxObject& sandbox) {
   facts.host_network = UsesHostNetwork(record.config);
   if (!facts.ready) return facts;
   facts.cgroup = CgroupOf(record.cgroup_path, config.systemd_cgroup);
-  facts.own_group = HasOwnGroup(record);
+  facts.own_group = HasOwnGroup(record, users);
   if (!facts.own_group || facts.meter) return facts;
   std::shared_ptr<runtime::Meter> made = d.stats.MakeMeter(facts.cgroup);
   auto state = sandbox.state.Lock();
@@ -72,9 +79,10 @@ std::optional<Sandbox> Engine::Impl::FactsOf(SandboxObject& sandbox) {
 
 std::vector<Sandbox> Engine::Impl::ReadySandboxes(SandboxFilter filter) {
   filter.state = SandboxState::kReady;
+  const GroupUsers users = UsersOfGroups();
   std::vector<Sandbox> out;
   for (const SandboxPtr& sandbox : Select(filter)) {
-    std::optional<Sandbox> facts = FactsOf(*sandbox);
+    std::optional<Sandbox> facts = FactsOf(*sandbox, users);
     if (facts && facts->ready) out.push_back(std::move(*facts));
   }
   return out;
@@ -125,7 +133,7 @@ std::vector<SandboxStats> Engine::Impl::ReadSandboxes(const std::vector<Sandbox>
 
 Result<SandboxStats> Engine::PodSandboxStats(const std::string& id) {
   SandboxPtr sandbox = TRY(impl_->NeedSandbox(id), "statistics");
-  std::optional<Sandbox> facts = impl_->FactsOf(*sandbox);
+  std::optional<Sandbox> facts = impl_->FactsOf(*sandbox, impl_->UsersOfGroups());
   if (!facts)
     return Error(Code::kNotFound, StrCat("statistics: pod sandbox ", Quote(id), " not found"));
   ContainerFilter filter;
@@ -137,7 +145,12 @@ Result<SandboxStats> Engine::PodSandboxStats(const std::string& id) {
 
 std::vector<SandboxStats> Engine::ListPodSandboxStats(const SandboxFilter& filter) {
   std::vector<Sandbox> sandboxes = impl_->ReadySandboxes(filter);
-  return impl_->ReadSandboxes(sandboxes, impl_->RunningContainers({}));
+  // Nothing is read of the containers of other pods.
+  std::set<std::string> wanted;
+  for (const Sandbox& sandbox : sandboxes) wanted.insert(sandbox.id);
+  std::vector<Container> running = impl_->RunningContainers({});
+  std::erase_if(running, [&](const Container& c) { return !wanted.contains(c.sandbox_id); });
+  return impl_->ReadSandboxes(sandboxes, std::move(running));
 }
 
 // No value: it ends right now, or cannot be read.

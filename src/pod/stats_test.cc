@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "pod/cgroup_path.h"
 #include "pod/testing/engine_world.h"
 
@@ -210,6 +212,52 @@ TEST_F(StatsTest, AllNetworksAreReadAtOnce) {
   EXPECT_THAT(world_.stats.Calls(), ::testing::Contains("ReadNetworks 5").Times(1));
   world_.engine->ListPodSandboxMetrics();
   EXPECT_THAT(world_.stats.Calls(), ::testing::Contains("ReadNetworks 5").Times(2));
+}
+
+// However many there are: one more list opens nothing, asks for all networks at once and for all files at once.
+TEST_F(StatsTest, AThousandContainersAreListedAgainWithoutOpeningAnything) {
+  constexpr size_t kPods = 1000;
+  for (size_t i = 0; i < kPods; ++i) {
+    const std::string pod = world_.Run(StrCat("pod", i)).value_or("");
+    world_.stats.SetGroup(PathOf(pod, Start(pod, "app")), Group(1, 1));
+    world_.stats.SetGroup(StrCat("/berth/", pod), Group(1, 1));
+  }
+  auto calls_of = [&](const auto& list) {
+    const size_t stats = world_.stats.Calls().size();
+    const size_t images = world_.images.calls().size();
+    EXPECT_EQ(list(), kPods);
+    std::map<std::string, size_t> counted;
+    auto count = [&](const std::vector<std::string>& calls, size_t from) {
+      for (size_t i = from; i < calls.size(); ++i)
+        ++counted[calls[i].substr(0, calls[i].find(' '))];
+    };
+    count(world_.stats.Calls(), stats);
+    count(world_.images.calls(), images);
+    return counted;
+  };
+  auto containers = [&] { return world_.engine->ListContainerStats({}).size(); };
+  auto pods = [&] { return world_.engine->ListPodSandboxStats({}).size(); };
+  using Counted = std::map<std::string, size_t>;
+  EXPECT_EQ(calls_of(containers), (Counted{{"Read", kPods}, {"Open", kPods}, {"RootfsUsages", 1}}));
+  EXPECT_EQ(calls_of(containers), (Counted{{"Read", kPods}, {"RootfsUsages", 1}}));
+  EXPECT_EQ(
+      calls_of(pods),
+      (Counted{{"Read", 2 * kPods}, {"Open", kPods}, {"RootfsUsages", 1}, {"ReadNetworks", 1}}));
+  EXPECT_EQ(calls_of(pods),
+            (Counted{{"Read", 2 * kPods}, {"RootfsUsages", 1}, {"ReadNetworks", 1}}));
+  EXPECT_EQ(world_.stats.Meters(), static_cast<int>(2 * kPods));
+}
+
+TEST_F(StatsTest, AListOfOnePodReadsNothingOfOthers) {
+  const auto [pod, id] = world_.Running();
+  const std::string other = *world_.Run("other");
+  world_.stats.SetGroup(PathOf(pod, id), Group(1, 1));
+  world_.stats.SetGroup(PathOf(other, Start(other, "app")), Group(1, 1));
+  world_.stats.SetGroup(StrCat("/berth/", pod), Group(1, 1));
+  SandboxFilter filter;
+  filter.id = pod;
+  ASSERT_EQ(world_.engine->ListPodSandboxStats(filter).size(), 1U);
+  EXPECT_THAT(world_.stats.Open(), ElementsAre(StrCat("/berth/", pod), PathOf(pod, id)));
 }
 
 TEST(SumUsage, ARateNeedsAllRates) {

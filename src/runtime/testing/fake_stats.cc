@@ -17,6 +17,7 @@ class FakeStats::FakeMeter final : public Meter {
 
   Result<Usage> Read(os::CgroupDetail detail) override {
     TRY(stats_.Enter("Read", path_));
+    if (!open_) TRY(stats_.Enter("Open", path_));
     auto state = stats_.state_.Lock();
     const auto group = state->groups.find(path_);
     open_ = group != state->groups.end();
