@@ -336,15 +336,6 @@ def test_printed_default_configuration_is_accepted(node):
 
 
 @test
-def test_calls_of_later_issues_say_unimplemented(node):
-    node.refused("stats", code="Unimplemented")
-    with node.pod() as pod:
-        container = pod.run()
-        node.refused("exec", container.id, "true", code="Unimplemented")
-        node.refused("port-forward", pod.id, "8080:80", code="Unimplemented")
-
-
-@test
 def test_json_that_crictl_prints_is_json(node):
     with node.pod() as pod:
         container = pod.run(envs=[{"key": "UTF8", "value": "ä€\"\\"}])

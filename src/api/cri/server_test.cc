@@ -160,14 +160,6 @@ TEST_F(ServerTest, WhatHasNoMeaningIsRefusedBeforeAnythingIsMade) {
   world_.ExpectNothingLeft();
 }
 
-TEST_F(ServerTest, CallsOfLaterIssuesAnswerUnimplemented) {
-  v1::UpdateContainerResourcesResponse update;
-  EXPECT_EQ(Call(*runtime_, &Runtime::UpdateContainerResources,
-                 v1::UpdateContainerResourcesRequest(), &update)
-                .error_code(),
-            grpc::StatusCode::UNIMPLEMENTED);
-}
-
 TEST_F(ServerTest, ExecAttachAndPortForwardGiveAnAddress) {
   const std::string pod = RunPod("web");
   std::string id = world_.Create(pod).value_or("");

@@ -20,34 +20,20 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1alpha2"
 )
 
-var later = map[string]bool{} // methods that may answer UNIMPLEMENTED
-
 func fail(format string, arguments ...any) {
 	fmt.Printf("FAILED "+format+"\n", arguments...)
 	os.Exit(1)
 }
 
-// call makes one call; false: it is not served yet and may not be.
-func call[Request, Response any](name string, method func(context.Context, *Request, ...grpc.CallOption) (*Response, error), request *Request) (*Response, bool) {
+// must makes one call, which has to succeed.
+func must[Request, Response any](name string, method func(context.Context, *Request, ...grpc.CallOption) (*Response, error), request *Request) *Response {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	response, err := method(ctx, request)
-	if status.Code(err) == codes.Unimplemented && later[name] {
-		fmt.Printf("later  %s\n", name)
-		return nil, false
-	}
 	if err != nil {
 		fail("%s: %v", name, err)
 	}
 	fmt.Printf("ok     %s\n", name)
-	return response, true
-}
-
-func must[Request, Response any](name string, method func(context.Context, *Request, ...grpc.CallOption) (*Response, error), request *Request) *Response {
-	response, ok := call(name, method, request)
-	if !ok {
-		fail("%s is not served", name)
-	}
 	return response
 }
 
@@ -76,28 +62,35 @@ func images(client cri.ImageServiceClient, image string) {
 }
 
 func streaming(client cri.RuntimeServiceClient, sandbox, container string) {
-	if answer, ok := call("Exec", client.Exec, &cri.ExecRequest{ContainerId: container, Cmd: []string{"true"}, Stdout: true}); ok {
+	{
+		answer := must("Exec", client.Exec, &cri.ExecRequest{ContainerId: container, Cmd: []string{"true"}, Stdout: true})
 		equal("exec url", strings.HasPrefix(answer.Url, "http"), true)
 	}
-	if answer, ok := call("Attach", client.Attach, &cri.AttachRequest{ContainerId: container, Stdout: true}); ok {
+	{
+		answer := must("Attach", client.Attach, &cri.AttachRequest{ContainerId: container, Stdout: true})
 		equal("attach url", strings.HasPrefix(answer.Url, "http"), true)
 	}
-	if answer, ok := call("PortForward", client.PortForward, &cri.PortForwardRequest{PodSandboxId: sandbox, Port: []int32{80}}); ok {
+	{
+		answer := must("PortForward", client.PortForward, &cri.PortForwardRequest{PodSandboxId: sandbox, Port: []int32{80}})
 		equal("port forward url", strings.HasPrefix(answer.Url, "http"), true)
 	}
 }
 
 func stats(client cri.RuntimeServiceClient, sandbox, container string) {
-	if answer, ok := call("ContainerStats", client.ContainerStats, &cri.ContainerStatsRequest{ContainerId: container}); ok {
+	{
+		answer := must("ContainerStats", client.ContainerStats, &cri.ContainerStatsRequest{ContainerId: container})
 		equal("statistics of", answer.Stats.Attributes.Id, container)
 	}
-	if answer, ok := call("ListContainerStats", client.ListContainerStats, &cri.ListContainerStatsRequest{Filter: &cri.ContainerStatsFilter{Id: container}}); ok {
+	{
+		answer := must("ListContainerStats", client.ListContainerStats, &cri.ListContainerStatsRequest{Filter: &cri.ContainerStatsFilter{Id: container}})
 		equal("containers with statistics", len(answer.Stats), 1)
 	}
-	if answer, ok := call("PodSandboxStats", client.PodSandboxStats, &cri.PodSandboxStatsRequest{PodSandboxId: sandbox}); ok {
+	{
+		answer := must("PodSandboxStats", client.PodSandboxStats, &cri.PodSandboxStatsRequest{PodSandboxId: sandbox})
 		equal("statistics of", answer.Stats.Attributes.Id, sandbox)
 	}
-	if answer, ok := call("ListPodSandboxStats", client.ListPodSandboxStats, &cri.ListPodSandboxStatsRequest{Filter: &cri.PodSandboxStatsFilter{Id: sandbox}}); ok {
+	{
+		answer := must("ListPodSandboxStats", client.ListPodSandboxStats, &cri.ListPodSandboxStatsRequest{Filter: &cri.PodSandboxStatsFilter{Id: sandbox}})
 		equal("pods with statistics", len(answer.Stats), 1)
 	}
 }
@@ -140,7 +133,7 @@ func container(client cri.RuntimeServiceClient, sandbox string, pod *cri.PodSand
 	equal("container", list[0].Id, id)
 	stats(client, sandbox, id)
 	streaming(client, sandbox, id)
-	call("UpdateContainerResources", client.UpdateContainerResources, &cri.UpdateContainerResourcesRequest{ContainerId: id,
+	must("UpdateContainerResources", client.UpdateContainerResources, &cri.UpdateContainerResourcesRequest{ContainerId: id,
 		Linux: &cri.LinuxContainerResources{CpuShares: 204}})
 	must("ReopenContainerLog", client.ReopenContainerLog, &cri.ReopenContainerLogRequest{ContainerId: id})
 	must("StopContainer", client.StopContainer, &cri.StopContainerRequest{ContainerId: id, Timeout: 0})
@@ -172,9 +165,6 @@ func main() {
 	if image == "unimplemented" {
 		unimplemented(connection, os.Args[3:])
 		return
-	}
-	for _, name := range strings.Split(strings.Join(os.Args[4:], ","), ",") {
-		later[name] = true
 	}
 	client := cri.NewRuntimeServiceClient(connection)
 	version := must("Version", client.Version, &cri.VersionRequest{})
