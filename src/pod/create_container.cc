@@ -170,7 +170,7 @@ Result<> Engine::Impl::MakeContainer(const SandboxRecord& sandbox, const image::
   undo.Add("container", [this, id, pod = sandbox.id] { return d.runtime.Delete(pod, id); });
   Result<int> pid = d.runtime.Create(std::move(request));
   if (!pid && oci::IsCommandError(pid.error().message())) {
-    // docs/decisions/0008-missing-command.md
+    // docs/decisions/0010-missing-command.md
     record.reason = kStartError;
     record.message = pid.error().message();
   } else {

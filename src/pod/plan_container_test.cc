@@ -27,8 +27,8 @@ struct Inputs {
     facts.capabilities = {"CAP_CHOWN", "CAP_KILL"};
   }
   Result<oci::ContainerPlan> Plan() {
-    ContainerInputs in{sandbox,   config, image,  user, facts, engine, kContainer,
-                       "/rootfs", "/net", mounts, {},   {},    target, {}};
+    ContainerInputs in{sandbox, config, image, user, facts,  engine, kContainer, "/rootfs",
+                       "/net",  mounts, {},    {},   target, {},     {}};
     return PlanContainer(in);
   }
   SandboxRecord sandbox;

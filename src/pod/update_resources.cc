@@ -3,7 +3,7 @@
 //
 //   wait for a start or another update; check; read the group's files (the old values)
 //     -> `update` of the OCI runtime      turns shares into weights, tells systemd
-//     -> read again, write what it left   docs/decisions/0007-updating-resources.md says what that can be
+//     -> read again, write what it left   docs/decisions/0009-updating-resources.md says what that can be
 //     -> oom_score_adj of the processes -> record
 //   a failure anywhere: old files, old scores; the record was not touched
 #include <algorithm>
