@@ -97,6 +97,26 @@ TEST_F(ImageMaintenanceTest, WhatCannotBeHealedIsSaid) {
   EXPECT_EQ(store_->Verify("nobody/knows:1", false).error().code(), Code::kNotFound);
 }
 
+TEST_F(ImageMaintenanceTest, ALayerOfAnImageVolumeIsNotTakenFromUnderIt) {
+  AddTwoLayers();
+  ASSERT_TRUE(Pull());
+  constexpr const char* kOther = "registry.test/other:1";
+  const std::string other = fetcher_.Add(
+      kOther,
+      {.layers = {Gzip(TarWriter().File("only", "o").Finish())}, .process = {}, .labels = {}});
+  ASSERT_TRUE(Pull(kOther));
+  ASSERT_TRUE(store_->PrepareRootfs(kContainer, other));
+  VolumeRequest request;
+  request.container_id = kContainer;
+  request.image_id = kName;
+  ASSERT_TRUE(store_->PrepareVolume(request));
+  Change(LayerPath(BaseTar()) + "/data/below", "BELOW");
+  EXPECT_THAT(States(true, kName),
+              ElementsAre(Is(LayerState::kNotHealed) + "a container or a pull uses it", good_));
+  ASSERT_TRUE(store_->RemoveRootfs(kContainer));
+  EXPECT_THAT(States(true, kName), ElementsAre(healed_, good_));
+}
+
 TEST_F(ImageMaintenanceTest, SparseFilesAndHardLinksSumUpAsTheyWereWritten) {
   TarMember sparse;
   sparse.name = "sparse";

@@ -366,7 +366,8 @@ Result<std::vector<std::string>> ImageRecords::ImagesWith(const std::string& dif
 }
 
 Result<bool> ImageRecords::LayerIsMounted(const std::string& diff_id) {
-  return !TRY(Texts("SELECT container_id FROM rootfs_layers WHERE diff_id=?", diff_id)).empty();
+  return !TRY(Texts("SELECT container_id FROM rootfs_layers WHERE diff_id=?", diff_id)).empty() ||
+         !TRY(Texts("SELECT container_id FROM volume_layers WHERE diff_id=?", diff_id)).empty();
 }
 
 Result<> ImageRecords::PutSignature(const std::string& image_id, const std::string& repository,
