@@ -11,6 +11,7 @@
 
 #include "base/strings.h"
 #include "daemon/config_keys.h"
+#include "oci/toml.h"
 #include "os/dir_fd.h"
 
 namespace berth::daemon {
@@ -163,6 +164,9 @@ Result<> ReadTable(const toml::table& table, const std::string& prefix, std::str
 }  // namespace
 
 Result<> ReadConfig(std::string_view text, std::string_view file, Config* config) {
+  if (Result<> checked = oci::CheckToml(text); !checked) {
+    return Error(Code::kInvalidArgument, StrCat("config ", file, ", ", checked.error().message()));
+  }
   toml::parse_result parsed = toml::parse(text, file);
   if (!parsed) {
     return Error(Code::kInvalidArgument,

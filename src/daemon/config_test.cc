@@ -59,7 +59,9 @@ TEST(ConfigTest, EveryMistakeNamesFileLineAndKey) {
            {"root = ", "config t.toml, line 1: "},
            {"[[[", "config t.toml, line 1: "},
            {"[", "config t.toml, line 1: "},
-           {"a = [[[", "config t.toml, line 1: "}}) {
+           {"a = [[[", "config t.toml, line 1: "},
+           {"rGa\xd2\x99=\nc",
+            "config t.toml, line 1: a character that is not ASCII outside of strings"}}) {
     Config config;
     Result<> read = ReadConfig(c.text, "t.toml", &config);
     ASSERT_FALSE(read) << c.text;

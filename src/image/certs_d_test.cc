@@ -113,6 +113,16 @@ TEST_F(CertsDTest, RefusesWhatItDoesNotUnderstand) {
   }
 }
 
+TEST_F(CertsDTest, RefusesCharactersThatTheParserTripsOver) {
+  for (const char* text : {"rGa\xd2\x99=\nc", "server\xc2\xa0= \"https://r.example\"\n"}) {
+    auto all = Parse(text);
+    ASSERT_FALSE(all) << text;
+    EXPECT_EQ(all.error().code(), Code::kFailedPrecondition);
+    EXPECT_EQ(all.error().message(),
+              "hosts.toml: line 1: a character that is not ASCII outside of strings and comments");
+  }
+}
+
 TEST_F(CertsDTest, FindsTheDirectoryOfTheHost) {
   const auto put = [&](const std::string& dir, const std::string& host) {
     const auto made = *temp_.dir().MakeDir(dir, 0755);

@@ -16,6 +16,7 @@
 
 #include "base/strings.h"
 #include "image/certs_d.h"
+#include "oci/toml.h"
 
 namespace berth::image {
 
@@ -207,6 +208,8 @@ Result<std::vector<std::pair<std::string, const toml::table*>>> HostTables(
 Result<std::vector<RegistryEndpoint>> ParseHostsToml(std::string_view text,
                                                      const std::string& domain,
                                                      const os::DirFd& dir) {
+  if (Result<> checked = oci::CheckToml(text); !checked)
+    return std::move(checked.error()).Wrap("hosts.toml").WithCode(Code::kFailedPrecondition);
   const toml::parse_result parsed = toml::parse(text);
   if (!parsed) {
     const toml::parse_error& error = parsed.error();

@@ -53,7 +53,7 @@ TEST_F(SignaturePolicyTest, TheLongestNameThatFitsDecides) {
 TEST_F(SignaturePolicyTest, AFileThatCannotBeUnderstoodLetsNothingIn) {
   for (const std::string& bad :
        {std::string("default = \"maybe\""), std::string("other = 1"), std::string("[repository.x]"),
-        std::string("x = ["), Key("x", "missing.pub"),
+        std::string("x = ["), std::string("rGa\xd2\x99=\nc"), Key("x", "missing.pub"),
         std::string("[repository.x]\npolicy = \"key\"\n"),
         std::string("[repository.x]\npolicy = \"accept\"\nkeyy = \"\"\n")}) {
     Policy(bad);

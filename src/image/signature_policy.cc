@@ -14,6 +14,7 @@
 #include "base/strings.h"
 #include "image/sha256.h"
 #include "image/signature_policy.h"
+#include "oci/toml.h"
 #include "os/dir_fd.h"
 
 namespace berth::image {
@@ -61,6 +62,7 @@ Result<SignaturePolicy> SignaturePolicy::Read(const std::string& path) {
   SignaturePolicy policy;
   Result<> read = [&]() -> Result<> {
     const std::string text = TRY(ReadTrusted(path, kMaxPolicy));
+    TRY(oci::CheckToml(text));
     const toml::parse_result parsed = toml::parse(text);
     if (!parsed)
       return Bad(StrCat("line ", parsed.error().source().begin.line), parsed.error().description());

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/sanitizers.h"
 #include "os/confine.h"
 #include "os/dir_fd.h"
 #include "os/syscall_filter.h"
@@ -73,19 +74,17 @@ Result<> InstallFilter() {
   filter.AllowIf("mprotect", os::ArgumentHas(2, PROT_EXEC, 0));
   filter.AllowIf("ioctl", os::ArgumentIs(1, TIOCSWINSZ));
   filter.AllowIf("prlimit64", os::ArgumentIs(2, 0));  // reading
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  for (const char* name : {"mmap", "mprotect", "sigaltstack", "sched_yield", "nanosleep",
-                           "clock_nanosleep", "getrusage"})
-    filter.Allow(name);
-#endif
+  if (kSanitized) {
+    for (const char* name : {"mmap", "mprotect", "sigaltstack", "sched_yield", "nanosleep",
+                             "clock_nanosleep", "getrusage"})
+      filter.Allow(name);
+  }
   return filter.Load();
 }
 
 Result<> SetLimits(rlim_t fds) {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   // The sanitizers reserve terabytes of addresses.
-  TRY(os::SetLimit(RLIMIT_AS, kAddressSpace, "limit address space"));
-#endif
+  if (!kSanitized) TRY(os::SetLimit(RLIMIT_AS, kAddressSpace, "limit address space"));
   TRY(os::SetLimit(RLIMIT_NOFILE, fds, "limit open files"));
   TRY(os::SetLimit(RLIMIT_FSIZE, 0, "limit file size"));
   TRY(os::SetLimit(RLIMIT_MEMLOCK, 0, "limit locked memory"));

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/sanitizers.h"
 #include "base/strings.h"
 #include "os/confine.h"
 #include "os/dir_fd.h"
@@ -41,10 +42,8 @@ Result<> FillRoot(const os::DirFd& top) {
 }
 
 Result<> SetLimits() {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   // The sanitizers reserve terabytes of addresses.
-  TRY(os::SetLimit(RLIMIT_AS, kAddressSpace, "limit address space"));
-#endif
+  if (!kSanitized) TRY(os::SetLimit(RLIMIT_AS, kAddressSpace, "limit address space"));
   TRY(os::SetLimit(RLIMIT_NOFILE, kOpenFiles, "limit open files"));
   TRY(os::SetLimit(RLIMIT_FSIZE, 0, "limit file size"));
   TRY(os::SetLimit(RLIMIT_MEMLOCK, 0, "limit locked memory"));

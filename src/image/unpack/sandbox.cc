@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/sanitizers.h"
 #include "base/strings.h"
 
 // glibc's <sys/mount.h> and <linux/mount.h> do not go together.
@@ -136,10 +137,8 @@ Result<> KeepCapabilities(const std::vector<int>& keep) {
 }
 
 Result<> SetResourceLimits(const ResourceLimits& limits) {
-#ifndef __SANITIZE_ADDRESS__
   // The sanitizer maps terabytes.
-  TRY(SetLimit(RLIMIT_AS, limits.memory, "memory limit"));
-#endif
+  if (!kSanitized) TRY(SetLimit(RLIMIT_AS, limits.memory, "memory limit"));
   TRY(SetLimit(RLIMIT_FSIZE, limits.file_size, "file size limit"));
   TRY(SetLimit(RLIMIT_NOFILE, limits.files, "open files limit"));
   return SetLimit(RLIMIT_CORE, 0, "core limit");
