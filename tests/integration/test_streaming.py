@@ -473,3 +473,36 @@ def test_rounds_of_sessions_that_are_left_leave_nothing(node):
         # The containers have noticed nothing.
         equal((silent.state(), printer.state()), ("RUNNING", "RUNNING"), "states")
         equal([line for line in silent.sh("ps").splitlines() if "sleep 0.1" in line], [], "processes left in the container")
+
+
+@test(seconds=90)
+def test_exec_over_tls_with_a_client_authority_and_new_files(node):
+    """crictl needs a certificate of the client authority; files that change are taken without a restart."""
+    from support.registry import make_certificates
+    ours, (certificate, key) = make_certificates(node.work / "tls")
+    _, (other_certificate, other_key) = make_certificates(node.work / "tls-other")
+    old = node.config.read_text()
+    node.write_config({"streaming": {"tls_cert": str(certificate), "tls_key": str(key), "tls_client_ca": str(ours)}})
+    node.restart()
+    try:
+        with node.pod() as pod:
+            container = pod.run()
+
+            def over_tls(client_certificate, client_key, check=True):
+                return node.crictl("exec", "--transport", "websocket", "--tls-ca", ours, "--tls-cert", client_certificate, "--tls-key", client_key,
+                                   "--tls-server-name", "localhost", container.id, "echo", "over tls", check=check)
+
+            contains(over_tls(certificate, key).out, "over tls")
+            refused = over_tls(other_certificate, other_key, check=False)
+            assert refused.code != 0 and "over tls" not in refused.out, refused.text
+            plain = node.crictl("exec", "--transport", "websocket", container.id, "true", check=False)
+            assert plain.code != 0, plain.text
+            # The other authority's files take the place of ours.
+            for name in ("server.crt", "server.key", "ca.crt"):
+                (node.work / "tls" / f"{name}.new").write_bytes((node.work / "tls-other" / name).read_bytes())
+                os.rename(node.work / "tls" / f"{name}.new", node.work / "tls" / name)
+            node.daemon.send_signal(signal.SIGHUP)
+            eventually(lambda: over_tls(other_certificate, other_key, check=False).out == "over tls\n")
+    finally:
+        node.config.write_text(old)
+        node.restart()
