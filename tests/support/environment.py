@@ -121,6 +121,8 @@ def _first_process(main, backing):
                 code = main()
             except SystemExit as stop:
                 code = stop.code if isinstance(stop.code, int) else 1
+                if isinstance(stop.code, str):
+                    print(stop.code, file=sys.stderr, flush=True)
             except BaseException:
                 import traceback
                 traceback.print_exc()
