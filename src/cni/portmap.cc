@@ -113,12 +113,16 @@ Result<Outcome> Add(const Request& request) {
 }
 
 Result<> Del(const Request& request) {
-  const PortmapConfig config = TRY(ParsePortmapConfig(request.config));
-  // The rules are looked for whatever the configuration says now.
+  // The rules are looked for whatever the configuration says now, also when it says nothing that can be read: what
+  // cannot be taken down would keep its pod for ever.
+  const Result<PortmapConfig> config = ParsePortmapConfig(request.config);
+  if (!config) LogWarn(config.error().message());
   Nft nft = TRY(Nft::Open());
   TRY(Remove(nft, request));
-  if (Result<> done = ForgetUdpTo(nft.socket(), UdpPorts(config)); !done)
-    LogWarn(done.error().message());
+  if (config) {
+    if (Result<> done = ForgetUdpTo(nft.socket(), UdpPorts(*config)); !done)
+      LogWarn(done.error().message());
+  }
   nft.Leave();
   return Ok();
 }

@@ -62,11 +62,10 @@ Result<> Engine::StopContainer(const Call& call, const std::string& id,
 Result<> Engine::RemoveContainer(const Call& call, const std::string& id) {
   return impl_->RemoveContainer(call, id);
 }
-// A client that gives up is not heard here: an exec's end is its own timeout.
-Result<runtime::ExecOutput> Engine::ExecSync(const Call&, const std::string& id,
+Result<runtime::ExecOutput> Engine::ExecSync(const Call& call, const std::string& id,
                                              const std::vector<std::string>& command,
                                              std::chrono::nanoseconds timeout) {
-  return impl_->ExecSync(id, command, timeout);
+  return impl_->ExecSync(call, id, command, timeout);
 }
 Result<> Engine::UpdateContainerResources(const Call& call, const std::string& id,
                                           const LinuxResources& resources) {

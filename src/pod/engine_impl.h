@@ -252,7 +252,7 @@ struct Engine::Impl {
 
   // --- exec_sync.cc, info.cc
   Result<ContainerRecord> NeedRunning(const std::string& id, std::string_view what);
-  Result<runtime::ExecOutput> ExecSync(const std::string& id,
+  Result<runtime::ExecOutput> ExecSync(const Call& call, const std::string& id,
                                        const std::vector<std::string>& command,
                                        std::chrono::nanoseconds timeout);
   Result<StringMap> PodSandboxInfo(const std::string& id);

@@ -22,7 +22,7 @@ Result<ContainerRecord> Engine::Impl::NeedRunning(const std::string& id, std::st
   return state->record;
 }
 
-Result<runtime::ExecOutput> Engine::Impl::ExecSync(const std::string& id,
+Result<runtime::ExecOutput> Engine::Impl::ExecSync(const Call& call, const std::string& id,
                                                    const std::vector<std::string>& command,
                                                    std::chrono::nanoseconds timeout) {
   if (command.empty()) return Error(Code::kInvalidArgument, "exec: the command is empty");
@@ -35,7 +35,8 @@ Result<runtime::ExecOutput> Engine::Impl::ExecSync(const std::string& id,
   request.sandbox_id = record.sandbox_id;
   request.container_id = record.id;
   request.process_json = TRY(oci::ProcessToJson(process), who);
-  return TRY(d.runtime.ExecSync(request, timeout, kExecOutputLimit), who);
+  request.cancelled = call.cancelled;
+  return d.runtime.ExecSync(request, timeout, kExecOutputLimit);
 }
 
 }  // namespace berth::pod

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pod/validate.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <algorithm>
+#include <array>
 
 #include "base/strings.h"
 #include "oci/cdi.h"
@@ -64,6 +68,12 @@ Result<> ValidatePort(const PortMapping& port) {
     return Invalid(
         StrCat("port mapping: container port ", port.container_port, " is out of range"));
   }
+  // inet_pton(3) knows no zone, prefix, space or leading zero: what it takes, every plugin takes.
+  std::array<unsigned char, sizeof(in6_addr)> address{};
+  if (!port.host_ip.empty() && (HasControl(port.host_ip) ||
+                                (::inet_pton(AF_INET, port.host_ip.c_str(), address.data()) != 1 &&
+                                 ::inet_pton(AF_INET6, port.host_ip.c_str(), address.data()) != 1)))
+    return Invalid(StrCat("port mapping: host ip ", Quote(port.host_ip), " is no address"));
   return Ok();
 }
 
@@ -224,6 +234,8 @@ Result<> ValidateSandboxConfig(const SandboxConfig& config) {
   TRY(ValidateHostname(config.hostname));
   if (config.dns) TRY(ValidateDns(*config.dns));
   for (const PortMapping& port : config.port_mappings) TRY(ValidatePort(port));
+  if (config.overhead) TRY(ValidateResources(*config.overhead, "overhead"));
+  if (config.resources) TRY(ValidateResources(*config.resources, "resources"));
   TRY(ValidateSandboxNamespaces(config.security.namespaces));
   TRY(ValidateUserFields(config.security, "sandbox"));
   TRY(ValidateProfile(config.security.seccomp, "sandbox seccomp"));

@@ -74,10 +74,15 @@ Result<bool> ReadRound(std::array<Stream, 2>& streams, int ended_fd, const Deadl
 bool Ended(ExecWait& wait) { return wait.exit.Lock()->has_value() || *wait.lost.Lock(); }
 
 // Until the process has ended and both streams are closed, or have been given time enough after the
-// end.
+// end. False: it goes on, but the time is over or nobody waits any more.
 Result<bool> Collect(std::array<Stream, 2>& streams, ExecWait& wait, const Deadline& deadline,
-                     size_t limit) {
+                     const std::stop_token& cancelled, size_t limit) {
+  std::stop_callback wake(cancelled, [&wait] {
+    const uint64_t one = 1;
+    (void)!::write(wait.ready.get(), &one, sizeof one);
+  });
   while (!Ended(wait)) {
+    if (cancelled.stop_requested()) return false;
     if (!TRY(ReadRound(streams, wait.ready.get(), deadline, limit))) return false;
   }
   const Deadline drained = steady_clock::now() + kExecDrain;
@@ -119,13 +124,15 @@ Result<ExecOutput> Run(MonitorClient& client, const ExecRequest& request,
       (void)client.Call(monitor::Type::kExecKill, monitor::ExecKill{exec_id}, kGrace);
     return std::move(started.error());
   }
-  if (!TRY(Collect(streams, *wait, deadline, limit))) {
+  if (!TRY(Collect(streams, *wait, deadline, request.cancelled, limit))) {
     Result<MonitorClient::Answer> killed =
         client.Call(monitor::Type::kExecKill, monitor::ExecKill{exec_id}, kStartLimit);
     // The time-out is the answer whatever became of the kill: the kubelet knows it by its code.
-    std::string message = StrCat("exec in container ", request.container_id, ": took too long");
+    const bool gone = request.cancelled.stop_requested();
+    std::string message = StrCat("exec in container ", request.container_id, ": ",
+                                 gone ? "its client has gone" : "took too long");
     if (!killed) message += StrCat("; kill: ", killed.error().message());
-    return Error(Code::kDeadlineExceeded, std::move(message));
+    return Error(gone ? Code::kCancelled : Code::kDeadlineExceeded, std::move(message));
   }
   const std::optional<monitor::Exit> exit = *wait->exit.Lock();
   if (!exit)

@@ -2,10 +2,14 @@
 // MonitorRuntime and the real berth-monitor, over an OCI runtime that is a shell script: needs no root.
 #include "runtime/monitor_runtime.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <stop_token>
+#include <thread>
 
 #include "base/strings.h"
 #include "os/socket.h"
@@ -15,6 +19,7 @@ namespace berth::runtime {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::HasSubstr;
 
 INSTANTIATE_TEST_SUITE_P(Fake, RuntimeContract, testing::Values(RuntimeFactory([] {
                            return std::make_unique<FakeSubject>();
@@ -146,6 +151,30 @@ TEST_F(MonitorRuntimeTest, ExecThatTakesTooLongIsKilledWithItsChildren) {
     ++found;
   }
   EXPECT_EQ(found, 2);
+}
+
+TEST_F(MonitorRuntimeTest, ExecWhoseClientHasGoneIsKilled) {
+  Run("c1", "exec sleep 1000");
+  const std::string pid_file = StrCat(subject_.temp().path(), "/pid");
+  std::stop_source client;
+  std::thread leaves([&] {
+    for (int i = 0; i < 500 && !subject_.temp().dir().ReadFile("pid", 100); ++i) ::usleep(20'000);
+    client.request_stop();
+  });
+  Result<ExecOutput> output =
+      runtime().ExecSync({"s1", "c1",
+                          StrCat("echo $$ > ", pid_file, ".new; mv ", pid_file, ".new ", pid_file,
+                                 "; exec sleep 1000"),
+                          false, client.get_token()},
+                         0s, 100);
+  leaves.join();
+  ASSERT_FALSE(output);
+  EXPECT_EQ(output.error().code(), Code::kCancelled) << output.error().message();
+  EXPECT_THAT(output.error().message(), HasSubstr("its client has gone"));
+  const std::string text = *subject_.temp().dir().ReadFile("pid", 100);
+  const int pid = static_cast<int>(*ParseInt(TrimSpace(text), 1, INT32_MAX, "pid"));
+  for (int i = 0; i < 100 && ::kill(pid, 0) == 0; ++i) ::usleep(20'000);
+  EXPECT_NE(::kill(pid, 0), 0) << pid;
 }
 
 TEST_F(MonitorRuntimeTest, ExecThatCannotStartIsAnError) {

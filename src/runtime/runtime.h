@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -83,6 +84,7 @@ struct ExecRequest {
   std::string container_id;
   std::string process_json;  // OCI `process` object; numeric user always
   bool terminal = false;
+  std::stop_token cancelled = {};  // ExecSync: nobody waits for it any more
 };
 
 struct ExecOutput {
@@ -197,7 +199,8 @@ class Runtime {
   // Kills what runs and removes the OCI runtime's record, cgroup, bundle and exit record. Not there: success.
   virtual Result<> Delete(const std::string& sandbox_id, const std::string& container_id) = 0;
 
-  // DeadlineExceeded after `timeout` (zero: none): the exec's processes are killed first.
+  // DeadlineExceeded after `timeout` (zero: none), Cancelled when nobody waits any more: the exec's processes are
+  // killed first.
   virtual Result<ExecOutput> ExecSync(const ExecRequest& request, std::chrono::nanoseconds timeout,
                                       size_t limit) = 0;
   // Starts a process whose streams are the session's. NotFound, FailedPrecondition (not running), or the OCI runtime's

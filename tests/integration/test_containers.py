@@ -154,6 +154,21 @@ def test_rule_29_exec_that_takes_too_long_is_killed_and_says_so(node):
 
 
 @test
+def test_exec_whose_client_has_gone_ends(node):
+    with node.pod() as pod:
+        container = pod.run()
+
+        def processes():
+            return container.sh("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '").replace("sh -c cat", "")
+
+        client = subprocess.Popen(node.command("exec", "--sync", container.id, "sleep", "4243"), stdout=subprocess.DEVNULL)
+        eventually(lambda: "sleep 4243" in processes())
+        client.kill()
+        client.wait()
+        eventually(lambda: "sleep 4243" not in processes())
+
+
+@test
 def test_exec_of_a_missing_command_is_an_error(node):
     with node.pod() as pod:
         container = pod.run()

@@ -56,6 +56,7 @@ def test_pod_without_metadata(node):
 def test_pod_config_with_impossible_values(node):
     refused_pod(node, "InvalidArgument", "hostname", hostname="a b")
     refused_pod(node, "InvalidArgument", "port", port_mappings=[{"container_port": 80, "host_port": 70000}])
+    refused_pod(node, "InvalidArgument", "is no address", port_mappings=[{"container_port": 80, "host_port": 8082, "host_ip": "zz"}])
     refused_pod(node, "InvalidArgument", "dns", dns_config={"servers": ["1.2.3.4\nnameserver 6.6.6.6"]})
     refused_pod(node, "InvalidArgument", "sysctl", linux={"sysctls": {"kernel.panic": "1"}})
     refused_pod(node, "InvalidArgument", "cgroup_parent", linux={"cgroup_parent": "/../../x"})

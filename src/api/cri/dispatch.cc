@@ -48,6 +48,9 @@ void LogOutcome(const char* rpc, const Result<>& outcome, std::chrono::nanosecon
 void UnaryCall::Run() {
   auto began = std::chrono::steady_clock::now();
   Result<> outcome = [&]() -> Result<> {
+    // It has waited for a thread for longer than its client has for it: nothing was begun yet.
+    if (call_.cancelled.stop_requested())
+      return Error(Code::kCancelled, StrCat(rpc_, ": the client has gone"));
     try {
       return handler_(call_);
     } catch (const std::exception& e) {

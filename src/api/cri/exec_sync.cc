@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "api/cri/handlers.h"
 #include "base/strings.h"
 
@@ -10,9 +12,12 @@ BERTH_CRI_HANDLER(ExecSync) {
     return Error(Code::kInvalidArgument,
                  StrCat("exec: timeout ", request.timeout(), " is negative"));
   }
+  // What is longer than the clock can count is as good as for ever.
+  constexpr int64_t kLongest = int64_t{365} * 24 * 3600;
+  const std::chrono::seconds timeout(std::min(request.timeout(), kLongest));
   std::vector<std::string> command(request.cmd().begin(), request.cmd().end());
-  runtime::ExecOutput output = TRY(services.engine.ExecSync(
-      call, request.container_id(), command, std::chrono::seconds(request.timeout())));
+  runtime::ExecOutput output =
+      TRY(services.engine.ExecSync(call, request.container_id(), command, timeout));
   response->set_exit_code(output.exit_code);
   response->set_stdout(std::move(output.out));
   response->set_stderr(std::move(output.err));

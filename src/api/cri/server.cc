@@ -24,7 +24,10 @@ struct Executors {
   // Readings of a large node, or a large container's files, take a while.
   Executor stats{{.name = "statistics", .max_threads = 4}};
   Executor lifecycle{{.name = "lifecycle calls", .max_threads = 64}};
-  Executor wait{{.name = "waiting calls", .max_threads = 512}};
+  // Each of these may take as long as somebody else pleases; none may keep the others from being served.
+  Executor stops{{.name = "stops", .max_threads = 512}};
+  Executor execs{{.name = "execs", .max_threads = 512}};
+  Executor pulls{{.name = "pulls", .max_threads = 128}};
 };
 
 // Without a copy: the buffer owns the text.
@@ -174,8 +177,8 @@ class RuntimeApi final : public Api {
     BERTH_SERVE(ReopenContainerLog, lifecycle)
     BERTH_SERVE(UpdateContainerResources, lifecycle)
     BERTH_SERVE_V1(UpdatePodSandboxResources, lifecycle)
-    BERTH_SERVE(StopContainer, wait)
-    BERTH_SERVE(ExecSync, wait)
+    BERTH_SERVE(StopContainer, stops)
+    BERTH_SERVE(ExecSync, execs)
     AddServerStreaming<v1::GetEventsRequest, grpc::ByteBuffer>(
         kV1, "GetContainerEvents",
         [&events](grpc::CallbackServerContext*, const v1::GetEventsRequest*) {
@@ -190,7 +193,7 @@ class ImageApi final : public Api {
     BERTH_SERVE(ListImages, quick)
     BERTH_SERVE(ImageStatus, quick)
     BERTH_SERVE(ImageFsInfo, quick)
-    BERTH_SERVE(PullImage, wait)
+    BERTH_SERVE(PullImage, pulls)
     BERTH_SERVE(RemoveImage, lifecycle)
     BERTH_SERVE_IN_PIECES(StreamImages, ListImages, quick)
   }
