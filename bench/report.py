@@ -59,8 +59,9 @@ def pooled(rounds, kind, key):
 def markdown(about, runs):
     peer = next((name for name in runs if name != "berth"), None)
     lines = [f"{about['date']}, commit {about['commit']}; {about['cpus']} CPUs ({about['cpu']}), {about['memory_GiB']} GiB, kernel "
-             f"{about['kernel']}; " + ", ".join(about["versions"].values()) + f". {about['rounds']} rounds in turns; load average "
-             f"before each turn and at the end: {', '.join(map(str, about['load']))}.", "",
+             f"{about['kernel']}; " + ", ".join(about["versions"].values()) + ". In turns, "
+             + ", ".join(f"{name} {len(rounds)}" for name, rounds in runs.items()) + "; load average before each turn"
+             f" and at the end: {', '.join(map(str, about['load']))}.", "",
              "Median / p95 / p99; where there are fewer than 20 samples, the median and the range.", "",
              "| what | Berth |" + (f" {peer} | {peer} / Berth |" if peer else ""), "|---|---|" + ("---|---|" if peer else "")]
     for kind, rows in (("samples", sample_rows()), ("figures", figure_rows())):
