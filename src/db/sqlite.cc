@@ -16,6 +16,8 @@ namespace berth::db {
 namespace {
 
 constexpr int kBusyMillis = 5000;
+// More than the log has when SQLite begins it anew (wal_autocheckpoint: 1000 pages of 4 KiB).
+constexpr off_t kLogReserve = 5 << 20;
 
 Code CodeOf(int rc) {
   switch (rc & 0xff) {
@@ -52,6 +54,15 @@ Result<> MakePrivateFile(const std::string& path) {
   if (fd < 0) return ErrnoError(StrCat("open database ", path));
   ::close(fd);
   return Ok();
+}
+
+// Blocks for the log, so that a commit that makes room (a removal) works on a full disk too. Without
+// them, on a disk that is full already or a file system that cannot, everything else still works.
+void ReserveLog(const std::string& path) {
+  const int fd = ::open((path + "-wal").c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return;
+  static_cast<void>(::fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, kLogReserve));
+  ::close(fd);
 }
 
 std::string_view Pragma(Durability durability) {
@@ -187,6 +198,7 @@ Result<Database> Database::Open(const std::string& path, const std::vector<Migra
   TRY(database.Execute("PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON"), what);
   TRY(database.SetDurability(durability), what);
   TRY(database.Migrate(migrations), what);
+  if (path != ":memory:") ReserveLog(path);
   return database;
 }
 

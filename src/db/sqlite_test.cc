@@ -73,6 +73,15 @@ TEST_F(SqliteTest, FilesArePrivate) {
   }
 }
 
+TEST_F(SqliteTest, KeepsRoomForItsLog) {
+  auto db = Database::Open(path_, {kFirst});
+  ASSERT_TRUE(db);
+  struct stat st{};
+  ASSERT_EQ(::stat((path_ + "-wal").c_str(), &st), 0);
+  EXPECT_GE(st.st_blocks * 512, 5 << 20);
+  EXPECT_LT(st.st_size, 1 << 20);
+}
+
 TEST_F(SqliteTest, MigratesAnOlderFileAndRefusesANewerOne) {
   {
     ASSERT_TRUE(Database::Open(path_, {kFirst}));
