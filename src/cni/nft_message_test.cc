@@ -12,6 +12,7 @@
 
 #include "base/strings.h"
 #include "cni/nft.h"
+#include "cni/plugin.h"
 #include "os/process.h"
 #include "os/testing/private_mounts.h"
 
@@ -180,6 +181,49 @@ TEST(Nft, TheTableGoesWithTheLastPodsRules) {
     ASSERT_TRUE(RemoveMasquerade("other", one)) << "without the table";
   });
   if (!skip.empty()) GTEST_SKIP() << skip;
+}
+
+// One transaction that is larger than a socket's send buffer at first.
+TEST(Nft, APodMayHaveThreeHundredHostPorts) {
+  const std::string skip = InOwnNetwork([] {
+    std::string ports;
+    for (int i = 0; i < 300; ++i)
+      ports += StrCat(i == 0 ? "" : ",", R"({"hostPort":)", 20000 + i, R"(,"containerPort":)",
+                      1000 + i, R"(,"protocol":"tcp"})");
+    Request request;
+    request.container_id = std::string(64, 'c');
+    request.ifname = "eth0";
+    request.network = "net";
+    request.config =
+        StrCat(R"({"name":"net","snat":false,"runtimeConfig":{"portMappings":[)", ports, "]}}");
+    request.prev_result = Outcome();
+    request.prev_result->ips.emplace_back().address = *ParsePrefix("10.1.0.5/16");
+    request.prev_result->ips.emplace_back().address = *ParsePrefix("fd00::5/64");
+    const std::string owner = RuleOwner("portmap", "net", {request.container_id, "eth0"});
+
+    for (int i = 0; i < 2; ++i) {  // the second takes what the first left away
+      const Result<Outcome> added = kPortmap.add(request);
+      ASSERT_TRUE(added) << added.error().message();
+      EXPECT_EQ(*CountRules(owner, "hostports"), 600u) << "two families";
+    }
+    EXPECT_TRUE(kPortmap.check(request));
+    const std::string listed = Listed();
+    for (const char* text : {"tcp dport 20000 dnat ip to 10.1.0.5:1000 comment",
+                             "tcp dport 20299 dnat ip to 10.1.0.5:1299 comment"})
+      EXPECT_THAT(listed, ::testing::HasSubstr(text));
+    const Result<> deleted = kPortmap.del(request);
+    ASSERT_TRUE(deleted) << deleted.error().message();
+    EXPECT_EQ(Listed(), "");
+  });
+  if (!skip.empty()) GTEST_SKIP() << skip;
+}
+
+TEST(Nft, ARequestOfMoreThanTheLimitIsRefused) {
+  os::netlink::Socket socket = std::move(*os::netlink::Socket::Open(NETLINK_NETFILTER));
+  const Result<> done = socket.Exchange(std::string(os::netlink::kMaxRequest + 1, '\0'), 1);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code(), Code::kResourceExhausted);
+  EXPECT_EQ(done.error().message(), "netlink request of 8388609 bytes: more than 8388608");
 }
 
 // A batch that was made for other rules than there are is refused whole.

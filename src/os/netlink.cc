@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/strings.h"
+
 namespace berth::os::netlink {
 
 namespace {
@@ -44,6 +46,24 @@ void TakeDatagram(std::string_view bytes, Progress& progress, const OnAnswer& on
       on_answer(header.nlmsg_type, payload);
     }
   }
+}
+
+// netlink(7) sends a request as one datagram: EMSGSIZE when the send buffer is smaller, which a batch of rules for 200 host
+// ports is. SO_SNDBUFFORCE asks for CAP_NET_ADMIN over the first user namespace; without it wmem_max is the limit.
+Result<> MakeRoom(int socket, size_t size) {
+  if (size > kMaxRequest)
+    return Error(Code::kResourceExhausted,
+                 StrCat("netlink request of ", size, " bytes: more than ", kMaxRequest));
+  int room = 0;  // what is asked for is doubled by the kernel: socket(7)
+  socklen_t length = sizeof(room);
+  if (::getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &room, &length) != 0)
+    return ErrnoError("netlink socket: send buffer");
+  const auto wanted = static_cast<int>(size);
+  if (room >= 2 * wanted) return Ok();
+  if (::setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, &wanted, sizeof(wanted)) == 0) return Ok();
+  if (::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof(wanted)) != 0)
+    return ErrnoError("netlink socket: send buffer");
+  return Ok();
 }
 
 // Numbers every message of the request; returns the number after the last.
@@ -116,6 +136,7 @@ Result<Socket> Socket::Open(int protocol) {
 }
 
 Result<> Socket::Exchange(std::string request, int acks, const OnAnswer& on_answer) {
+  TRY(MakeRoom(fd_.get(), request.size()));
   Progress progress;
   progress.first = next_;
   next_ = NumberMessages(request, next_);
@@ -123,7 +144,7 @@ Result<> Socket::Exchange(std::string request, int acks, const OnAnswer& on_answ
   kernel.nl_family = AF_NETLINK;
   if (::sendto(fd_.get(), request.data(), request.size(), 0,
                reinterpret_cast<const sockaddr*>(&kernel), sizeof(kernel)) < 0)
-    return ErrnoError("netlink request");
+    return ErrnoError(StrCat("netlink request of ", request.size(), " bytes"));
   std::string buffer(64U << 10, '\0');  // dumps come in pieces of at most 32 KiB
   while (!progress.done && progress.refused == 0 && (acks == 0 || progress.acks < acks)) {
     const ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);

@@ -16,6 +16,9 @@
 
 namespace berth::os::netlink {
 
+// The most bytes that one request may have; ResourceExhausted beyond.
+inline constexpr size_t kMaxRequest = size_t{8} << 20;
+
 // Builds a message: a header, a fixed part, attributes; each aligned to 4 bytes.
 class Message {
  public:
