@@ -67,6 +67,11 @@ bool Connection::MayRead() const {
   return false;
 }
 
+bool Connection::IsExpendable() const {
+  return state_ == State::kHead ||
+         ((state_ == State::kFlushing || state_ == State::kLingering) && !session_);
+}
+
 void Connection::ReadSome() {
   for (int i = 0; i < kReadsInARow && MayRead(); ++i) {
     std::array<char, kPiece> piece;

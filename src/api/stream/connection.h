@@ -35,6 +35,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   // Answers at once, without reading a request.
   void Turn(const Refusal& refusal);
   void Close();
+  // No request that was taken up: still without its head, or refused and on its way out.
+  bool IsExpendable() const;
 
  private:
   enum class State { kHead, kRedeeming, kServing, kFlushing, kLingering, kClosed };

@@ -248,7 +248,10 @@ TEST_F(ProgramTest, MoreConnectionsThanAllowedAreToldSo) {
   ProgramOptions options;
   options.server.max_connections = 2;
   StartProgram(options);
-  Client first(port_), second(port_), third(port_);
+  auto one = Exec(kAll);
+  auto two = Exec(kAll);
+  Client& first = *one;
+  Client third(port_);
   EXPECT_THAT(third.ReadAll(), StartsWith("HTTP/1.1 503 Service Unavailable"));
   first.Close();
   third.Close();
@@ -256,6 +259,21 @@ TEST_F(ProgramTest, MoreConnectionsThanAllowedAreToldSo) {
   Client fourth(port_);
   fourth.Send("GET /else HTTP/1.1\r\nHost: a\r\n\r\n");
   EXPECT_THAT(fourth.ReadAll(), StartsWith("HTTP/1.1 404 Not Found"));
+}
+
+TEST_F(ProgramTest, ClientsThatSendNoRequestDoNotShutOutOthers) {
+  StartProgram();
+  std::vector<std::unique_ptr<Client>> idle;
+  for (int i = 0; i < 1100; ++i) {
+    idle.push_back(std::make_unique<Client>(port_));
+    idle.back()->Send("GET /");
+  }
+  auto client = Exec(kAll);
+  EXPECT_LE(Connections(), 501U);
+  char byte;
+  EXPECT_LE(::recv(idle.front()->fd(), &byte, 1, 0), 0) << "the oldest was closed";
+  EXPECT_LT(::recv(idle.back()->fd(), &byte, 1, MSG_DONTWAIT), 0) << "the newest is open";
+  EXPECT_EQ(errno, EAGAIN);
 }
 
 TEST_F(ProgramTest, AHundredExecsThatEndInEveryOrderLeaveNothing) {

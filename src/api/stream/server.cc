@@ -92,6 +92,20 @@ void Server::OnReadable() {
   });
 }
 
+// Clients that only connect must not shut out the others. True when one was closed.
+bool Server::MakeRoom() {
+  std::shared_ptr<Connection> oldest;
+  size_t expendable = 0;
+  for (const auto& [id, connection] : connections_) {
+    if (!connection->IsExpendable()) continue;
+    if (expendable++ == 0) oldest = connection;
+  }
+  const bool full = connections_.size() >= options_.max_connections;
+  if (!oldest || (!full && expendable < (options_.max_connections + 1) / 2)) return false;
+  oldest->Close();
+  return true;
+}
+
 void Server::Admit(os::Fd socket) {
   const int on = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -101,7 +115,7 @@ void Server::Admit(os::Fd socket) {
   const uint64_t id = ++last_id_;
   auto connection = std::make_shared<Connection>(loop_, std::move(*transport), daemon_, dials_,
                                                  options_.timeouts, [this, id] { Drop(id); });
-  const bool full = connections_.size() >= options_.max_connections;
+  const bool full = !MakeRoom() && connections_.size() >= options_.max_connections;
   connections_.emplace(id, connection);
   if (auto started = connection->Start(); !started) return connection->Close();
   if (full) {

@@ -13,7 +13,8 @@ namespace berth::stream {
 struct ServerOptions {
   std::string address = "127.0.0.1";
   uint16_t port = 0;
-  size_t max_connections = 1000;
+  size_t max_connections =
+      1000;                 // those without a taken request: half of them, the oldest makes room
   size_t max_dials = 4000;  // connections into pods, of all port-forwards together
   Timeouts timeouts;
 };
@@ -45,6 +46,7 @@ class Server {
  private:
   void OnReadable();
   void Admit(os::Fd socket);
+  bool MakeRoom();
   void Drop(uint64_t id);
 
   os::EventLoop& loop_;

@@ -59,7 +59,7 @@ class Session : public ChannelUser {
 };
 
 struct Timeouts {
-  std::chrono::nanoseconds head = std::chrono::seconds(30);      // for the request
+  std::chrono::nanoseconds head = std::chrono::seconds(10);      // for the request
   std::chrono::nanoseconds creation = std::chrono::seconds(30);  // for the client's streams
   std::chrono::nanoseconds idle = std::chrono::hours(4);         // no byte in either direction
   std::chrono::nanoseconds flush = std::chrono::seconds(30);     // at the end, without a byte taken
