@@ -93,6 +93,7 @@ TEST_F(CertsDTest, RefusesWhatItDoesNotUnderstand) {
       {"server = \"ftp://x\"", "neither https nor http"},
       {"server = \"https://user:pw@x.example\"", "not a server"},
       {"server = \"https://\"", "not a server"},
+      {"server = \"\"\"F\n`é\"\"\"", "not a server"},
       {"skip_verify = \"true\"", "not true or false"},
       {"capabilities = [\"fly\"]", "unknown"},
       {"capabilities = \"pull\"", "not a list"},

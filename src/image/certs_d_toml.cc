@@ -160,7 +160,8 @@ Result<> ReadServer(std::string_view text, bool override_path, RegistryEndpoint&
   endpoint.host = rest.substr(0, slash);
   endpoint.path = rest.substr(slash);
   // '@' would be userinfo: credentials do not belong in this file's URLs.
-  if (endpoint.host.empty() || endpoint.host.find_first_of("@?#\\ \t%") != std::string::npos ||
+  if (!IsFieldValue(rest) || endpoint.host.empty() ||
+      endpoint.host.find_first_of("@?#\\ \t%") != std::string::npos ||
       endpoint.path.find_first_of("?#\\ \t") != std::string::npos) {
     return Bad(Quote(text.substr(text.rfind('@') + 1)), "not a server");
   }
