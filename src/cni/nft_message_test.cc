@@ -218,6 +218,31 @@ TEST(Nft, APodMayHaveThreeHundredHostPorts) {
   if (!skip.empty()) GTEST_SKIP() << skip;
 }
 
+// A pod whose configuration cannot be read could otherwise never be removed.
+TEST(Nft, PortmapsDelNeedsNoReadableConfiguration) {
+  const std::string skip = InOwnNetwork([] {
+    Request request;
+    request.container_id = std::string(64, 'c');
+    request.ifname = "eth0";
+    request.network = "net";
+    request.prev_result = Outcome();
+    request.prev_result->ips.emplace_back().address = *ParsePrefix("10.1.0.5/16");
+    auto with_host_ip = [](std::string_view ip) {
+      return StrCat(R"({"name":"net","runtimeConfig":{"portMappings":[{"hostPort":8082,)",
+                    R"("containerPort":80,"protocol":"tcp","hostIP":")", ip, R"("}]}})");
+    };
+    request.config = with_host_ip("10.9.0.1");
+    ASSERT_TRUE(kPortmap.add(request));
+    EXPECT_THAT(Listed(), ::testing::HasSubstr("tcp dport 8082"));
+    request.config = with_host_ip("zz");
+    EXPECT_FALSE(kPortmap.add(request)) << "ADD does need it";
+    const Result<> deleted = kPortmap.del(request);
+    ASSERT_TRUE(deleted) << deleted.error().message();
+    EXPECT_EQ(Listed(), "");
+  });
+  if (!skip.empty()) GTEST_SKIP() << skip;
+}
+
 TEST(Nft, ARequestOfMoreThanTheLimitIsRefused) {
   os::netlink::Socket socket = std::move(*os::netlink::Socket::Open(NETLINK_NETFILTER));
   const Result<> done = socket.Exchange(std::string(os::netlink::kMaxRequest + 1, '\0'), 1);
