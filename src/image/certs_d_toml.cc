@@ -1,21 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // hosts.toml: https://github.com/containerd/containerd/blob/main/docs/hosts.md
-#define TOML_EXCEPTIONS 0
-// Malformed text reaches some of its assertions ('[[['); without them it is a parse error, as it should be.
-#define TOML_ASSERT(expr) static_cast<void>(0)
-#define TOML_ENABLE_FORMATTERS 0
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#pragma GCC diagnostic ignored "-Wshadow"
-#include <toml++/toml.h>
-#pragma GCC diagnostic pop
-
 #include <algorithm>
 #include <charconv>
 #include <tuple>
 
 #include "base/strings.h"
 #include "image/certs_d.h"
+#include "image/toml_internal.h"
 #include "oci/toml.h"
 
 namespace berth::image {

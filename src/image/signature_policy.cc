@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#define TOML_EXCEPTIONS 0
-// Malformed text reaches some of its assertions ('[[['); without them it is a parse error.
-#define TOML_ASSERT(expr) static_cast<void>(0)
-#define TOML_ENABLE_FORMATTERS 0
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#pragma GCC diagnostic ignored "-Wshadow"
-#include <toml++/toml.h>
-#pragma GCC diagnostic pop
-
 #include <optional>
 
 #include "base/strings.h"
 #include "image/sha256.h"
 #include "image/signature_policy.h"
+#include "image/toml_internal.h"
 #include "oci/toml.h"
 #include "os/dir_fd.h"
 
