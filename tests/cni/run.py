@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Berth's CNI plugins beside the reference plugins, called as a runtime calls them.   run.py [PART OF A NAME...]"""
+import os
 import pathlib
 import sys
 
@@ -10,7 +11,8 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(_
 import plugins
 from support import environment, suite, tools
 
-PARTS = ["test_results", "test_traffic", "test_exchange", "test_failures", "test_crash"]
+PARTS = ["test_results", "test_traffic", "test_exchange", "test_failures", "test_crash", "test_pods"]
+LONG = 3600  # seconds, with BERTH_CNI_PODS
 
 
 class Host:
@@ -49,4 +51,6 @@ def main():
 if __name__ == "__main__":
     tools.berth_binary("berth-cni")
     tools.reference_plugins()
-    environment.run_isolated(main)
+    tools.berth_binary("berthd")
+    tools.crictl()
+    environment.run_isolated(main, LONG if "BERTH_CNI_PODS" in os.environ else environment.SUITE_SECONDS)
