@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """critest v1.36.0 against a berthd of its own.   run.py [--full | --runs=NAME,...] [--seed=N] [FOCUS, a regular expression]
 
-Runs: crun, runc (the default handler), websocket (exec, attach and port-forward through it) and parallel, both on crun. Each is
-in random order with a seed that is printed and that --seed repeats. Without an argument: crun and runc; with a focus: crun."""
+Runs: crun, runc (the default handler), websocket (exec, attach and port-forward through it), parallel and reference (the
+reference CNI plugins instead of Berth's), all three on crun. Each is in random order with a seed that is printed and that --seed repeats. Without an argument: crun and runc; with a focus: crun."""
 import json
 import os
 import pathlib
@@ -22,7 +22,7 @@ from support.snapshot import Snapshot, of_the_node_itself
 
 SECONDS = 480  # for one run
 SPECS = 122  # in critest v1.36.0: a report with fewer is not of all of it
-FULL = ["crun", "runc"] * 3 + ["websocket", "parallel"]
+FULL = ["crun", "runc"] * 3 + ["websocket", "parallel", "reference"]
 NODES = 4  # that a parallel run spreads its specs over
 
 
@@ -147,7 +147,8 @@ def main():
     counter = suite.Counter()
     for name in runs():
         handler = "runc" if name == "runc" else "crun"
-        node = Node(work / f"node-{handler}", environment.STORE / "root", "/run/berth", {"runtime": {"default_handler": handler}})
+        options = {"runtime": {"default_handler": handler}, **({"network": {"native_plugins": False}} if name == "reference" else {})}
+        node = Node(work / f"node-{handler}", environment.STORE / "root", "/run/berth", options)
         for host in HOSTS:
             registry.write_hosts(node.certs, host, f"http://{images.host}")
         node.start()
