@@ -23,9 +23,13 @@ Result<> LeaveHybridCgroups(const MountPlan& plan) {
   }
   for (const std::string& path : plan.detach_paths) {
     // EINVAL: not mounted, which is what we want.
-    if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL &&
-        errno != ENOENT)
+    if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) < 0) {
+      if (errno == EINVAL || errno == ENOENT) continue;
       return ErrnoError(StrCat("unmount ", path));
+    }
+    // crun makes directories and files there, as if it were a hierarchy: not in the host's tmpfs.
+    if (::mount("tmpfs", path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755") < 0)
+      return ErrnoError(StrCat("cover ", path));
   }
   return Ok();
 }
