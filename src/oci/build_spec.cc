@@ -22,10 +22,9 @@ Result<Spec> BuildUnnamed(const ContainerPlan& plan) {
   TRY(CheckHostPath(plan.rootfs_path, "rootfs"));
   spec.root = {.path = plan.rootfs_path, .readonly = plan.readonly_rootfs};
   spec.process = TRY(BuildProcess(plan));
-  if (plan.namespaces.uts.kind == PlanNamespace::Kind::kNew) {
-    spec.hostname = plan.hostname;
-    spec.domainname = plan.domainname;
-  }
+  // In a namespace that is there the name is set again, to what it is: a runtime with a kernel of its own (gVisor) knows only this.
+  if (plan.namespaces.uts.kind != PlanNamespace::Kind::kHost) spec.hostname = plan.hostname;
+  if (plan.namespaces.uts.kind == PlanNamespace::Kind::kNew) spec.domainname = plan.domainname;
   spec.mounts = TRY(BuildMounts(plan));
   spec.annotations = TRY(BuildAnnotations(plan));
   spec.linux = TRY(BuildLinux(plan, *spec.process.capabilities));

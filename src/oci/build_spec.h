@@ -141,7 +141,7 @@ struct ContainerPlan {
 
   PlanImageProcess image;
   PlanProcess process;
-  // The pod's; also $HOSTNAME. Not set on the spec when the uts namespace is not new.
+  // The pod's; also $HOSTNAME. Not on the spec when the uts namespace is the host's.
   std::string hostname;
   std::string domainname;
 

@@ -31,11 +31,14 @@ TEST(BuildSpecTest, RefusesAnIdThatIsNotOurs) {
   EXPECT_FAILS(BuildSpec(plan), kInvalid, "container id");
 }
 
-TEST(BuildSpecTest, SetsHostnameOnlyInANewUtsNamespace) {
+TEST(BuildSpecTest, SetsHostnameInAnyUtsNamespaceButTheHosts) {
   ContainerPlan plan = testing::OrdinaryPlan();
-  EXPECT_EQ(BuildSpec(plan)->hostname, "");
+  EXPECT_EQ(plan.namespaces.uts.kind, Kind::kPath);
+  EXPECT_EQ(BuildSpec(plan)->hostname, "web-0");
   plan.namespaces.uts = {Kind::kNew, ""};
   EXPECT_EQ(BuildSpec(plan)->hostname, "web-0");
+  plan.namespaces.uts = {Kind::kHost, ""};
+  EXPECT_EQ(BuildSpec(plan)->hostname, "");
 }
 
 TEST(BuildSpecTest, PrivilegedHasNoFilterNoMasksAndWritableSys) {

@@ -52,21 +52,22 @@ def cgroup_parent():
     return f"/berth-test-{os.environ[INSIDE]}"
 
 
-def run_isolated(main, seconds=SUITE_SECONDS):
-    """Runs main() in the environment, for that long at most, and ends this process with its exit code."""
+def run_isolated(main, seconds=SUITE_SECONDS, hidden=()):
+    """Runs main() in the environment, for that long at most, and ends this process with its exit code; `hidden` adds to HIDDEN."""
     if os.environ.get(INSIDE):
         sys.exit(main())
     os.environ[INSIDE] = str(os.getpid())
     sys.stdout.flush()
     backing = _backing_file()
-    made = [path for path in HIDDEN if not os.path.isdir(path)]
+    hidden = (*HIDDEN, *hidden)
+    made = [path for path in hidden if not os.path.isdir(path)]
     for path in made:
         os.makedirs(path)
     unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID)
     mount("none", "/", None, MS_REC | MS_PRIVATE)
     first = os.fork()  # the first child becomes PID 1 of the new namespace; nothing may be started before it
     if first == 0:
-        _first_process(main, backing)
+        _first_process(main, backing, hidden)
     code = 1
     try:
         signal.signal(signal.SIGTERM, lambda *_: os.kill(first, signal.SIGKILL))
@@ -106,13 +107,13 @@ def _backing_file():
     return None
 
 
-def _first_process(main, backing):
+def _first_process(main, backing, hidden):
     """PID 1 of the namespace: prepares it, starts the suite, reaps every orphan (as a subreaper would)."""
     code = 1
     try:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _prepare(backing)
+        _prepare(backing, hidden)
         suite = os.fork()
         if suite == 0:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -147,10 +148,10 @@ def _first_process(main, backing):
         os._exit(code if 0 <= code < 256 else 1)
 
 
-def _prepare(backing):
+def _prepare(backing, hidden):
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
     mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
-    for path in HIDDEN:
+    for path in hidden:
         mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
     STORE.mkdir(parents=True)
     if backing is None:

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = ROOT / "build" / "bin"
@@ -96,6 +97,35 @@ def go_source(module, dependency):
     return pathlib.Path(json.loads(done.stdout)["Dir"])
 
 
+KUBERNETES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
+KUBERNETES_VERSION = "v1.36.3"  # as in kubernetes/go.mod
+
+
+def kubernetes():
+    """The directory of the control plane's and the node's programs: one program, built once, and links to it."""
+    directory = CACHE.parent / "kubernetes" / KUBERNETES_VERSION
+    program = directory / "kubernetes"
+    if not program.exists():
+        print(f"building Kubernetes {KUBERNETES_VERSION} (half an hour on two cores)", flush=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        major, minor, _ = KUBERNETES_VERSION[1:].split(".")
+        version = {"gitVersion": KUBERNETES_VERSION, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+        symbols = " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in version.items())
+        part = directory / f"kubernetes.{os.getpid()}"
+        done = subprocess.run([_go(), "build", "-p", "2", "-trimpath", "-tags", "selinux,notest,grpcnotrace",
+                               "-ldflags", f"-s -w {symbols}", "-o", str(part), "."],
+                              cwd=MODULE.parent / "kubernetes", capture_output=True, text=True, preexec_fn=lambda: os.nice(10),
+                              env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"})
+        if done.returncode != 0:
+            part.unlink(missing_ok=True)
+            raise SystemExit(f"building Kubernetes failed:\n{done.stdout}{done.stderr}")
+        part.rename(program)
+    for name in KUBERNETES:
+        if not (directory / name).is_symlink():
+            (directory / name).symlink_to(program.name)
+    return directory
+
+
 REFERENCE_PLUGINS = ["main/bridge", "main/loopback", "main/ptp", "ipam/host-local", "meta/portmap", "meta/bandwidth",
                      "meta/firewall", "meta/tuning"]
 
@@ -114,6 +144,36 @@ def reference_plugins():
         if done.returncode != 0:
             raise SystemExit(f"building the reference CNI plugins failed:\n{done.stdout}{done.stderr}")
     return directory
+
+
+def runsc():
+    """gVisor's OCI runtime: the one on PATH, or that of Debian's backports, taken out of its package without installing it."""
+    found = shutil.which("runsc")
+    if found:
+        return pathlib.Path(found)
+    path = CACHE / "runsc"
+    if path.exists():
+        return path
+    with tempfile.TemporaryDirectory() as directory:
+        work = pathlib.Path(directory)
+        for name in ("lists/partial", "cache/archives/partial"):
+            (work / name).mkdir(parents=True)
+        (work / "sources").write_text("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
+                                      "http://deb.debian.org/debian bookworm-backports main\n")
+        apt = ["apt-get", "-qq", "-o", f"Dir::Etc::sourcelist={work}/sources", "-o", "Dir::Etc::sourceparts=/dev/null", "-o",
+               f"Dir::State::lists={work}/lists", "-o", f"Dir::Cache={work}/cache", "-o", "APT::Sandbox::User=root"]
+        for command in ([*apt, "update"], [*apt, "download", "runsc"]):
+            done = subprocess.run(command, cwd=work, capture_output=True, text=True)
+            if done.returncode != 0:
+                print(f"runsc of bookworm-backports: {done.stdout}{done.stderr}", flush=True)
+                return None
+        package = next(work.glob("runsc_*.deb"))
+        subprocess.run(["dpkg-deb", "-x", package, work / "files"], check=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        shutil.copy(work / "files" / "usr" / "bin" / "runsc", part)
+        part.rename(path)
+    return path
 
 
 def berth_binary(name):
