@@ -53,9 +53,7 @@ Result<runtime::SessionStreams> Engine::Impl::StartExec(const ExecOptions& optio
   request.container_id = record.id;
   request.process_json = TRY(oci::ProcessToJson(process), who);
   request.terminal = options.tty;
-  Result<runtime::SessionStreams> streams = d.runtime.StartExec(request, Wanted(options));
-  if (!streams) return IfEnded(record.id, std::move(streams.error()).Wrap(who));
-  return streams;
+  return TRY(d.runtime.StartExec(request, Wanted(options)), who);
 }
 
 Result<AttachOptions> Engine::CheckAttach(AttachOptions options) {
@@ -66,10 +64,7 @@ Result<AttachOptions> Engine::CheckAttach(AttachOptions options) {
 
 Result<runtime::SessionStreams> Engine::StartAttach(const AttachOptions& options) {
   ContainerRecord record = TRY(impl_->NeedRunning(options.container_id, "attach"));
-  Result<runtime::SessionStreams> streams =
-      impl_->d.runtime.Attach(record.sandbox_id, record.id, Wanted(options));
-  if (!streams) return impl_->IfEnded(record.id, std::move(streams.error()));
-  return streams;
+  return impl_->d.runtime.Attach(record.sandbox_id, record.id, Wanted(options));
 }
 
 Result<SandboxRecord> Engine::Impl::NeedReady(const std::string& id, std::string_view what) {

@@ -67,8 +67,7 @@ Result<> Engine::Impl::UpdateContainer(const Call& call, const std::string& id,
   Result<> updated = UpdateEntered(*container, asked);
   container->state.Lock()->updating = false;
   container->state.NotifyAll();
-  if (!updated) return IfEnded(container->id, std::move(updated.error()).Wrap(who));
-  return Ok();
+  return TRY(std::move(updated), who), Ok();
 }
 
 Result<> Engine::Impl::EnterUpdate(const Call& call, ContainerObject& container) {
