@@ -136,6 +136,7 @@ Result<PidNsInit> StartPidNsInit(int user_ns) {
   do n = ::read(ready.read.get(), &err, sizeof err);
   while (n < 0 && errno == EINTR);
   if (n == 0 && init.pidfd) return init;
+  // Not reaped yet, so the number is still its own.
   ::kill(init.pid, SIGKILL);
   while (::waitpid(init.pid, nullptr, 0) < 0 && errno == EINTR) {
   }

@@ -126,16 +126,20 @@ Result<> Engine::Impl::CreateNew(const SandboxRecord& sandbox, const ContainerPt
     return made;
   }
   undo.Commit();
+  const SandboxPtr home = HomeOf(*container);
   std::optional<runtime::ExitRecord> exit;
+  bool lost = false;
   {
     auto state = container->state.Lock();
     state->record = record;
     state->op = ContainerObject::Op::kNone;
     exit = std::exchange(state->pending_exit, std::nullopt);
+    lost = state->pending_lost;
+    Emit(LifecycleEvent::Type::kCreated, home, *container);
   }
   container->state.NotifyAll();
-  Emit(LifecycleEvent::Type::kCreated, record.sandbox_id, record.id);
   if (exit) queue->Push(runtime::ContainerExited{record.sandbox_id, record.id, *exit});
+  if (lost) queue->Push(runtime::MonitorLost{record.sandbox_id});
   return Ok();
 }
 
@@ -184,21 +188,22 @@ Result<> Engine::Impl::MakeContainer(const SandboxRecord& sandbox, const image::
 // again.
 void Engine::Impl::AbandonCreate(const ContainerPtr& container, ContainerRecord record,
                                  const Error& error, bool clean) {
+  if (clean) {
+    // As there: first its name, then the end of the call.
+    container->state.Lock()->create_error = error.Clone();
+    Forget(container);
+    container->state.Lock()->op = ContainerObject::Op::kNone;
+    container->state.NotifyAll();
+    return;
+  }
   {
     auto state = container->state.Lock();
     state->create_error = error.Clone();
     state->op = ContainerObject::Op::kNone;
-    if (!clean) {
-      ApplyExit(record, {.exit_code = 128, .finished_at = d.clock.WallNanos()},
-                d.clock.WallNanos());
-      record.reason = "CreateError";
-      record.message = error.message();
-      state->record = record;
-    }
-  }
-  if (clean) {
-    Forget(container);
-    return;
+    ApplyExit(record, {.exit_code = 128, .finished_at = d.clock.WallNanos()}, d.clock.WallNanos());
+    record.reason = "CreateError";
+    record.message = error.message();
+    state->record = record;
   }
   container->state.NotifyAll();
   PersistOrLog(*container);

@@ -83,7 +83,9 @@ Result<StringMap> Engine::ContainerInfo(const std::string& id) { return impl_->C
 
 Result<> Engine::ReopenContainerLog(const std::string& id) {
   ContainerRecord record = TRY(impl_->NeedRunning(id, "reopen the log"));
-  return impl_->d.runtime.ReopenLog(record.sandbox_id, record.id);
+  Result<> reopened = impl_->d.runtime.ReopenLog(record.sandbox_id, record.id);
+  if (!reopened) return impl_->IfEnded(record.id, std::move(reopened.error()));
+  return reopened;
 }
 
 }  // namespace berth::pod

@@ -43,6 +43,7 @@ struct SandboxObject {
   struct State {
     SandboxRecord record;
     bool running = false;  // RunPodSandbox in flight
+    bool lost = false;     // its monitor went meanwhile
     bool busy = false;     // StopPodSandbox or RemovePodSandbox in flight
     int creating = 0;      // CreateContainer calls in flight
     bool gone = false;
@@ -75,6 +76,7 @@ struct ContainerObject {
     std::optional<Error> start_error;  // for those who joined the StartContainer
     bool updating = false;             // UpdateContainerResources in flight: one at a time
     std::optional<runtime::ExitRecord> pending_exit;  // came while creating or starting
+    bool pending_lost = false;                        // the monitor went while creating
     ListItem<ContainerStatus, ContainerState> listed;
     std::shared_ptr<runtime::Meter> meter;  // while it runs, from the first question on
     bool Ended() const {
@@ -162,8 +164,12 @@ struct Engine::Impl {
   Result<> Persist(ContainerObject& container);
   void PersistOrLog(SandboxObject& sandbox);
   void PersistOrLog(ContainerObject& container);
-  void Emit(LifecycleEvent::Type type, const std::string& sandbox, const std::string& object);
-  void Emit(LifecycleEvent::Type type, const SandboxPtr& sandbox, const std::string& object);
+  // What a state's lock protects is told while it is held, so that nobody can see it, act on it and have that told
+  // first. The first form is for that; the last one takes the table's lock, which comes before any state's.
+  void Emit(LifecycleEvent::Type type, const SandboxPtr& home, const ContainerObject& container);
+  void Emit(LifecycleEvent::Type type, const SandboxPtr& sandbox);
+  void Emit(LifecycleEvent::Type type, const ContainerObject& container);
+  SandboxPtr HomeOf(const ContainerObject& container);  // null: its pod is unknown
   void EventLoop();
   void OnExited(const runtime::ContainerExited& event);
   void OnLost(const runtime::MonitorLost& event);
@@ -185,7 +191,7 @@ struct Engine::Impl {
   Result<> RemovePodSandbox(const Call& call, const std::string& id);
   Result<bool> Claim(const Call& call, SandboxObject& sandbox);  // false: it is gone
   void Unclaim(SandboxObject& sandbox);
-  Result<> StopClaimed(const Call& call, SandboxObject& sandbox);
+  Result<> StopClaimed(const Call& call, const SandboxPtr& found);
   Result<> StopContainersOf(const Call& call, const std::string& sandbox_id);
   Result<> Dismantle(const SandboxRecord& record);
   Result<> RemoveClaimed(const Call& call, const SandboxPtr& sandbox);
@@ -252,6 +258,8 @@ struct Engine::Impl {
 
   // --- exec_sync.cc, info.cc
   Result<ContainerRecord> NeedRunning(const std::string& id, std::string_view what);
+  // Why something with a container failed that ran when it was begun: FailedPrecondition when it has ended meanwhile.
+  Error IfEnded(const std::string& id, Error error);
   Result<runtime::ExecOutput> ExecSync(const Call& call, const std::string& id,
                                        const std::vector<std::string>& command,
                                        std::chrono::nanoseconds timeout);

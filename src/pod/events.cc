@@ -46,20 +46,24 @@ void Engine::Impl::PersistOrLog(ContainerObject& container) {
   }
 }
 
-void Engine::Impl::Emit(LifecycleEvent::Type type, const std::string& sandbox,
-                        const std::string& object) {
-  PendingEvent pending{{type, sandbox, object, d.clock.WallNanos(), {}, {}}, nullptr};
-  {
-    auto locked = table.Lock();
-    auto found = locked->sandboxes.find(sandbox);
-    if (found != locked->sandboxes.end()) pending.sandbox = found->second;
-  }
-  queue->Push(std::move(pending));
+void Engine::Impl::Emit(LifecycleEvent::Type type, const SandboxPtr& home,
+                        const ContainerObject& container) {
+  queue->Push(
+      PendingEvent{{type, container.sandbox_id, container.id, d.clock.WallNanos(), {}, {}}, home});
 }
 
-void Engine::Impl::Emit(LifecycleEvent::Type type, const SandboxPtr& sandbox,
-                        const std::string& object) {
-  queue->Push(PendingEvent{{type, sandbox->id, object, d.clock.WallNanos(), {}, {}}, sandbox});
+void Engine::Impl::Emit(LifecycleEvent::Type type, const SandboxPtr& sandbox) {
+  queue->Push(PendingEvent{{type, sandbox->id, sandbox->id, d.clock.WallNanos(), {}, {}}, sandbox});
+}
+
+void Engine::Impl::Emit(LifecycleEvent::Type type, const ContainerObject& container) {
+  Emit(type, HomeOf(container), container);
+}
+
+SandboxPtr Engine::Impl::HomeOf(const ContainerObject& container) {
+  auto locked = table.Lock();
+  auto found = locked->sandboxes.find(container.sandbox_id);
+  return found == locked->sandboxes.end() ? nullptr : found->second;
 }
 
 void Engine::Impl::EventLoop() {
@@ -90,6 +94,7 @@ void Engine::Impl::OnExited(const runtime::ContainerExited& event) {
     if (found == locked->containers.end()) return;
     container = found->second;
   }
+  const SandboxPtr home = HomeOf(*container);
   bool kill_rest = false;
   {
     auto state = container->state.Lock();
@@ -104,8 +109,7 @@ void Engine::Impl::OnExited(const runtime::ContainerExited& event) {
     }
     ApplyExit(state->record, event.exit, d.clock.WallNanos());
     kill_rest = state->record.config.security.namespaces.pid != NamespaceMode::kContainer;
-    // Queued before anybody can see the end: what follows from it must not be told first.
-    Emit(LifecycleEvent::Type::kStopped, container->sandbox_id, container->id);
+    Emit(LifecycleEvent::Type::kStopped, home, *container);
   }
   container->state.NotifyAll();
   DropMeter(*container);
@@ -131,6 +135,8 @@ void Engine::Impl::OnLost(const runtime::MonitorLost& event) {
   bool was_ready = false;
   {
     auto state = sandbox->state.Lock();
+    // Whoever runs it reports this again when it is done.
+    if (state->running) state->lost = true;
     was_ready = state->record.phase == SandboxPhase::kReady;
     if (was_ready) state->record.phase = SandboxPhase::kNotReady;
   }
@@ -139,18 +145,19 @@ void Engine::Impl::OnLost(const runtime::MonitorLost& event) {
   if (was_ready) {
     LogWarn(StrCat("pod ", sandbox->id, ": its monitor is gone; the pod is not ready any more"));
     PersistOrLog(*sandbox);
-    Emit(LifecycleEvent::Type::kStopped, sandbox->id, sandbox->id);
+    Emit(LifecycleEvent::Type::kStopped, sandbox);
   }
   for (const ContainerPtr& container : ContainersOf(event.sandbox_id)) {
     bool changed = false;
     {
       auto state = container->state.Lock();
       ContainerPhase& phase = state->record.phase;
+      if (state->op == ContainerObject::Op::kCreating) state->pending_lost = true;
       changed = phase == ContainerPhase::kCreated || phase == ContainerPhase::kRunning;
       if (changed) {
         phase = ContainerPhase::kUnknown;
         state->record.message = "the pod's monitor is gone";
-        Emit(LifecycleEvent::Type::kStopped, container->sandbox_id, container->id);
+        Emit(LifecycleEvent::Type::kStopped, sandbox, *container);
       }
     }
     if (!changed) continue;

@@ -22,6 +22,16 @@ Result<ContainerRecord> Engine::Impl::NeedRunning(const std::string& id, std::st
   return state->record;
 }
 
+Error Engine::Impl::IfEnded(const std::string& id, Error error) {
+  // What the runtime says of one that it does not have any more, or whose monitor has gone with its pod.
+  if (error.code() != Code::kNotFound && error.code() != Code::kUnavailable) return error;
+  Result<ContainerPtr> found = FindContainer(id);
+  if (!found || !*found || !(*found)->state.Lock()->Ended()) return error;
+  return std::move(error)
+      .Wrap(StrCat("container ", id, " has ended meanwhile"))
+      .WithCode(Code::kFailedPrecondition);
+}
+
 Result<runtime::ExecOutput> Engine::Impl::ExecSync(const Call& call, const std::string& id,
                                                    const std::vector<std::string>& command,
                                                    std::chrono::nanoseconds timeout) {
@@ -36,7 +46,9 @@ Result<runtime::ExecOutput> Engine::Impl::ExecSync(const Call& call, const std::
   request.container_id = record.id;
   request.process_json = TRY(oci::ProcessToJson(process), who);
   request.cancelled = call.cancelled;
-  return d.runtime.ExecSync(request, timeout, kExecOutputLimit);
+  Result<runtime::ExecOutput> output = d.runtime.ExecSync(request, timeout, kExecOutputLimit);
+  if (!output) return IfEnded(record.id, std::move(output.error()));
+  return output;
 }
 
 }  // namespace berth::pod

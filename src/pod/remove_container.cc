@@ -50,13 +50,14 @@ Result<> Engine::Impl::EraseContainer(const ContainerPtr& container) {
   TRY(Persist(*container));
   TRY(d.runtime.Delete(container->sandbox_id, container->id));
   TRY(d.images.RemoveRootfs(container->id), "root file system");
+  const SandboxPtr home = HomeOf(*container);
   {
     // Under `persist`, so that no write that is on its way brings the row back.
     std::lock_guard<std::mutex> ordered(container->persist);
     TRY(d.records.RemoveContainer(container->id));
     Forget(container);
   }
-  Emit(LifecycleEvent::Type::kDeleted, container->sandbox_id, container->id);
+  Emit(LifecycleEvent::Type::kDeleted, home, *container);
   return Ok();
 }
 

@@ -25,7 +25,7 @@ Result<> Engine::Impl::RemovePodSandbox(const Call& call, const std::string& id)
 }
 
 Result<> Engine::Impl::RemoveClaimed(const Call& call, const SandboxPtr& sandbox) {
-  TRY(StopClaimed(call, *sandbox));
+  TRY(StopClaimed(call, sandbox));
   for (const ContainerPtr& container : ContainersOf(sandbox->id)) {
     TRY(RemoveFound(call, container), StrCat("container ", container->id));
   }
@@ -38,7 +38,7 @@ Result<> Engine::Impl::RemoveClaimed(const Call& call, const SandboxPtr& sandbox
   TRY(Persist(*sandbox));
   if (record.owns_cgroup) TRY(d.host.RemoveCgroup(record.cgroup_path));
   TRY(EraseSandbox(sandbox));
-  Emit(LifecycleEvent::Type::kDeleted, sandbox, sandbox->id);
+  Emit(LifecycleEvent::Type::kDeleted, sandbox);
   return Ok();
 }
 

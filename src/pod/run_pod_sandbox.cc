@@ -93,14 +93,17 @@ Result<> Engine::Impl::RunNew(const SandboxPtr& sandbox) {
     return made;
   }
   undo.Commit();
+  bool lost = false;
   {
     auto state = sandbox->state.Lock();
     state->record = record;
     state->running = false;
+    lost = state->lost;
+    Emit(LifecycleEvent::Type::kCreated, sandbox);
+    Emit(LifecycleEvent::Type::kStarted, sandbox);
   }
   sandbox->state.NotifyAll();
-  Emit(LifecycleEvent::Type::kCreated, record.id, record.id);
-  Emit(LifecycleEvent::Type::kStarted, record.id, record.id);
+  if (lost) queue->Push(runtime::MonitorLost{record.id});
   return Ok();
 }
 
@@ -160,18 +163,20 @@ void Engine::Impl::AbandonRun(const SandboxPtr& sandbox, SandboxRecord record, c
       clean = false;
     }
   }
+  if (clean) {
+    // Its name is free before the call is over: in between, the same request would find a pod that is neither.
+    sandbox->state.Lock()->run_error = error.Clone();
+    Forget(sandbox);
+    sandbox->state.Lock()->running = false;
+    sandbox->state.NotifyAll();
+    return;
+  }
   {
     auto state = sandbox->state.Lock();
     state->run_error = error.Clone();
     state->running = false;
-    if (!clean) {
-      record.phase = SandboxPhase::kNotReady;
-      state->record = record;
-    }
-  }
-  if (clean) {
-    Forget(sandbox);
-    return;
+    record.phase = SandboxPhase::kNotReady;
+    state->record = record;
   }
   sandbox->state.NotifyAll();
   PersistOrLog(*sandbox);

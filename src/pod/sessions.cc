@@ -53,7 +53,9 @@ Result<runtime::SessionStreams> Engine::Impl::StartExec(const ExecOptions& optio
   request.container_id = record.id;
   request.process_json = TRY(oci::ProcessToJson(process), who);
   request.terminal = options.tty;
-  return TRY(d.runtime.StartExec(request, Wanted(options)), who);
+  Result<runtime::SessionStreams> streams = d.runtime.StartExec(request, Wanted(options));
+  if (!streams) return IfEnded(record.id, std::move(streams.error()).Wrap(who));
+  return streams;
 }
 
 Result<AttachOptions> Engine::CheckAttach(AttachOptions options) {
@@ -64,7 +66,10 @@ Result<AttachOptions> Engine::CheckAttach(AttachOptions options) {
 
 Result<runtime::SessionStreams> Engine::StartAttach(const AttachOptions& options) {
   ContainerRecord record = TRY(impl_->NeedRunning(options.container_id, "attach"));
-  return impl_->d.runtime.Attach(record.sandbox_id, record.id, Wanted(options));
+  Result<runtime::SessionStreams> streams =
+      impl_->d.runtime.Attach(record.sandbox_id, record.id, Wanted(options));
+  if (!streams) return impl_->IfEnded(record.id, std::move(streams.error()));
+  return streams;
 }
 
 Result<SandboxRecord> Engine::Impl::NeedReady(const std::string& id, std::string_view what) {

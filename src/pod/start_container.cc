@@ -76,6 +76,8 @@ Result<bool> Engine::Impl::ClaimStart(const Call& call, ContainerObject& contain
 // seen to end.
 void Engine::Impl::FinishStart(ContainerObject& container, int64_t started_at,
                                const Result<>& outcome) {
+  using Type = LifecycleEvent::Type;
+  const SandboxPtr home = HomeOf(container);
   std::optional<runtime::ExitRecord> exit;
   {
     auto state = container.state.Lock();
@@ -83,18 +85,19 @@ void Engine::Impl::FinishStart(ContainerObject& container, int64_t started_at,
     exit = std::exchange(state->pending_exit, std::nullopt);
     ContainerRecord& record = state->record;
     if (outcome) {
-      // Unless the monitor was lost meanwhile.
-      if (record.phase == Phase::kCreated) record.phase = Phase::kRunning;
       record.started_at = started_at;
+      if (record.phase == Phase::kCreated) {  // otherwise the monitor was lost meanwhile
+        record.phase = Phase::kRunning;
+        Emit(Type::kStarted, home, container);
+      }
     } else {
       ApplyStartError(record, started_at, d.clock.WallNanos(), outcome.error().message());
       state->start_error = outcome.error().Clone();
+      Emit(Type::kStopped, home, container);
     }
   }
   container.state.NotifyAll();
   PersistOrLog(container);
-  using Type = LifecycleEvent::Type;
-  Emit(outcome ? Type::kStarted : Type::kStopped, container.sandbox_id, container.id);
   if (outcome) {
     if (exit) queue->Push(runtime::ContainerExited{container.sandbox_id, container.id, *exit});
     return;

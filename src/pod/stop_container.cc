@@ -61,7 +61,11 @@ Result<> Engine::Impl::BeginStop(const ContainerPtr& container, seconds grace) {
     container->state.NotifyAll();
   });
   if (worker) return worker;
-  container->state.Lock()->stop.active = false;
+  {
+    auto state = container->state.Lock();
+    state->stop.active = false;
+    state->stop.error = worker.error().Clone();
+  }
   container->state.NotifyAll();
   return worker;
 }
@@ -111,14 +115,15 @@ Result<> Engine::Impl::DriveStop(ContainerObject& container) {
 }
 
 Result<> Engine::Impl::EndNeverMade(ContainerObject& container) {
+  const SandboxPtr home = HomeOf(container);
   {
     auto state = container.state.Lock();
     int64_t now = d.clock.WallNanos();
     ApplyStartError(state->record, 0, now, state->record.message);
+    Emit(LifecycleEvent::Type::kStopped, home, container);
   }
   container.state.NotifyAll();
   PersistOrLog(container);
-  Emit(LifecycleEvent::Type::kStopped, container.sandbox_id, container.id);
   return Ok();
 }
 
@@ -148,11 +153,12 @@ Result<> Engine::Impl::KillAndAwait(ContainerObject& container) {
 // Nobody watches it any more: the OCI runtime's own record is what finds its processes.
 Result<> Engine::Impl::EndUnknown(ContainerObject& container) {
   TRY(d.runtime.Delete(container.sandbox_id, container.id), "delete");
+  const SandboxPtr home = HomeOf(container);
   {
     auto state = container.state.Lock();
     if (state->Ended()) return Ok();
     ApplyUnknownExit(state->record, d.clock.WallNanos(), state->record.message);
-    Emit(LifecycleEvent::Type::kStopped, container.sandbox_id, container.id);
+    Emit(LifecycleEvent::Type::kStopped, home, container);
   }
   container.state.NotifyAll();
   PersistOrLog(container);

@@ -12,7 +12,7 @@ Result<> Engine::Impl::StopPodSandbox(const Call& call, const std::string& id) {
   SandboxPtr sandbox = TRY(FindSandbox(id), "stop pod sandbox");
   if (!sandbox) return Ok();
   if (!TRY(Claim(call, *sandbox), StrCat("stop pod sandbox ", sandbox->id))) return Ok();
-  Result<> stopped = StopClaimed(call, *sandbox);
+  Result<> stopped = StopClaimed(call, sandbox);
   Unclaim(*sandbox);
   return TRY(std::move(stopped), StrCat("stop pod sandbox ", sandbox->id)), Ok();
 }
@@ -33,7 +33,8 @@ void Engine::Impl::Unclaim(SandboxObject& sandbox) {
   sandbox.state.NotifyAll();
 }
 
-Result<> Engine::Impl::StopClaimed(const Call& call, SandboxObject& sandbox) {
+Result<> Engine::Impl::StopClaimed(const Call& call, const SandboxPtr& found) {
+  SandboxObject& sandbox = *found;
   bool was_ready = false;
   {
     auto state = sandbox.state.Lock();
@@ -57,10 +58,10 @@ Result<> Engine::Impl::StopClaimed(const Call& call, SandboxObject& sandbox) {
     state->record.stopped = true;
     state->record.network_attached = false;
     state->record.handle.reset();
+    Emit(LifecycleEvent::Type::kStopped, found);
   }
   // Should this write fail, the next start only finds less to do than the record says.
   PersistOrLog(sandbox);
-  Emit(LifecycleEvent::Type::kStopped, sandbox.id, sandbox.id);
   return Ok();
 }
 

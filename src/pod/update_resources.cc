@@ -67,7 +67,8 @@ Result<> Engine::Impl::UpdateContainer(const Call& call, const std::string& id,
   Result<> updated = UpdateEntered(*container, asked);
   container->state.Lock()->updating = false;
   container->state.NotifyAll();
-  return TRY(std::move(updated), who), Ok();
+  if (!updated) return IfEnded(container->id, std::move(updated.error()).Wrap(who));
+  return Ok();
 }
 
 Result<> Engine::Impl::EnterUpdate(const Call& call, ContainerObject& container) {

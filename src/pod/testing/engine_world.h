@@ -63,6 +63,10 @@ class World {
   void FailNth(int n) { Plan({.nth = n}); }
   void DieAt(int n) { Plan({.nth = n, .for_ever = true}); }
   void FailAll(std::set<std::string> names) { Plan({.names = std::move(names)}); }
+  // Asked in every call, without a lock, from any thread.
+  void FailWhen(std::function<bool(const std::string& name)> chooses) {
+    Plan({.chooses = std::move(chooses)});
+  }
   void Heal() { Plan({}); }
   bool fired() { return faults_.Lock()->fired; }
   // Called in every call, without a lock; may block.
@@ -132,6 +136,7 @@ class World {
     int count = 0;
     bool fired = false;
     std::function<void(const std::string&)> watch = {};
+    std::function<bool(const std::string&)> chooses = {};
   };
   void Plan(Faults faults) { *faults_.Lock() = std::move(faults); }
 
@@ -143,6 +148,7 @@ class World {
   }
   Result<> Enter(const std::string& name) {
     std::function<void(const std::string&)> watch;
+    std::function<bool(const std::string&)> chooses;
     bool fail = false;
     {
       auto faults = faults_.Lock();
@@ -152,9 +158,11 @@ class World {
       fail = counted || faults->names.contains(name);
       faults->fired = faults->fired || fail;
       watch = faults->watch;
+      chooses = faults->chooses;
     }
     if (watch) watch(name);
-    if (fail) return Error(Code::kInternal, StrCat(name, ": injected"));
+    if (fail || (chooses && chooses(name)))
+      return Error(Code::kInternal, StrCat(name, ": injected"));
     return Ok();
   }
 
