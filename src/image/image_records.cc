@@ -310,8 +310,16 @@ Result<std::vector<std::string>> ImageRecords::RemoveUnusedLayers(
   return unused;
 }
 
+// Its commits are not waited for until they are on the disk. The log is one: whatever is synced later syncs them too.
+Result<> ImageRecords::OfContainer(const std::function<Result<>()>& work) {
+  TRY(db_.SetDurability(db::Durability::kNormal));
+  Result<> done = db_.Transact(work);
+  TRY(db_.SetDurability(db::Durability::kFull));
+  return done;
+}
+
 Result<> ImageRecords::AddRootfs(const std::string& container_id, const ImageRecord& image) {
-  return db_.Transact([&]() -> Result<> {
+  return OfContainer([&]() -> Result<> {
     const std::vector<std::string> old =
         TRY(Texts("SELECT image_id FROM rootfs WHERE container_id=?", container_id));
     if (!old.empty() && old.front() == image.id) return Ok();
@@ -330,7 +338,7 @@ Result<> ImageRecords::AddRootfs(const std::string& container_id, const ImageRec
 
 Result<> ImageRecords::AddVolume(const std::string& container_id, uint32_t volume,
                                  const ImageRecord& image) {
-  return db_.Transact([&]() -> Result<> {
+  return OfContainer([&]() -> Result<> {
     db::Statement old =
         TRY(db_.Prepare("DELETE FROM volume_layers WHERE container_id=? AND volume=?"));
     TRY(old.Bind(container_id).Bind(int64_t{volume}).Run());
@@ -354,7 +362,8 @@ Result<std::optional<std::vector<std::string>>> ImageRecords::RootfsLayers(
 }
 
 Result<> ImageRecords::RemoveRootfs(const std::string& container_id) {
-  return Delete("DELETE FROM rootfs WHERE container_id=?", container_id);
+  return OfContainer(
+      [&] { return Delete("DELETE FROM rootfs WHERE container_id=?", container_id); });
 }
 
 Result<std::vector<std::string>> ImageRecords::Rootfs() {

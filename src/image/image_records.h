@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The durable part of the image store: images, their names and layers, and which container uses
-// which layers. SQLite, every commit synced. Owned by ImageStore, which serializes the calls.
+// which layers. SQLite; what is of images and layers is synced with each commit, what is of containers as their own
+// records are (docs/state.md). Owned by ImageStore, which serializes the calls.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -80,6 +82,7 @@ class ImageRecords {
                                                const std::set<std::string>& keep);
   Result<std::vector<std::string>> RemoveUnusedLayers(const std::set<std::string>& keep);
 
+  // These three may be lost in a power cut, which ends the containers anyhow; never after a later commit of an image.
   // AlreadyExists when the container has the rootfs of another image.
   Result<> AddRootfs(const std::string& container_id, const ImageRecord& image);
   // The volume uses the image's layers until RemoveRootfs; the rootfs is there. Again: the new image
@@ -91,6 +94,7 @@ class ImageRecords {
 
  private:
   explicit ImageRecords(db::Database database) : db_(std::move(database)) {}
+  Result<> OfContainer(const std::function<Result<>()>& work);
   Result<> InsertLayer(const LayerRecord& layer);
   Result<> InsertImage(const ImageRecord& image);
   Result<> PutName(const std::string& name, const std::string& id, bool is_digest);

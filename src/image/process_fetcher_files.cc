@@ -26,14 +26,9 @@ FileService::~FileService() {
 }
 
 bool FileService::IsLayoutFile(std::string_view name) {
-  constexpr std::string_view kBlobs = "blobs/";
+  constexpr std::string_view kBlobs = "blobs/sha256/";
   if (name == "oci-layout" || name == "index.json") return true;
-  if (!name.starts_with(kBlobs)) return false;
-  std::string digest(name.substr(kBlobs.size()));
-  const size_t slash = digest.find('/');
-  if (slash == std::string::npos) return false;
-  digest[slash] = ':';
-  return oci::Digest::Parse(digest).has_value();
+  return name.starts_with(kBlobs) && oci::Digest::FromHex(name.substr(kBlobs.size())).has_value();
 }
 
 Result<os::Fd> FileService::Open(std::string_view name) const {

@@ -11,7 +11,7 @@
 #include "base/result.h"
 #include "image/fetch/http.h"
 #include "image/fetcher.h"
-#include "image/hash.h"
+#include "image/sha256.h"
 #include "oci/image.h"
 
 namespace berth::image::fetch {
@@ -37,15 +37,14 @@ class Content {
 // digest differ.
 class Verifier {
  public:
-  explicit Verifier(const oci::Descriptor& expected)
-      : expected_(expected), hash_(expected.digest.algorithm()) {}
+  explicit Verifier(const oci::Descriptor& expected) : expected_(expected) {}
   Result<> Update(std::string_view bytes);
   Result<> Finish();
   uint64_t seen() const { return seen_; }
 
  private:
   const oci::Descriptor& expected_;
-  Hash hash_;
+  Sha256 hash_;
   uint64_t seen_ = 0;
 };
 

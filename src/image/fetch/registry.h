@@ -38,8 +38,7 @@ class RegistryContent final : public Content {
   Result<Document> GetRoot();
 
   // One of the signatures beside the manifest is by this key; FailedPrecondition beginning with
-  // kSignaturePrefix otherwise, whatever the reason, but Unavailable while the registry cannot answer.
-  // See signature.h.
+  // kSignaturePrefix otherwise. See signature.h.
   Result<> CheckSignatures(const oci::Digest& manifest, const std::string& key_pem);
 
   Result<Document> GetManifest(const oci::Descriptor& descriptor) override;
@@ -74,10 +73,7 @@ class RegistryContent final : public Content {
   Result<HttpResponse> Ask(Server& server, const Want& want);
   void NoteRetryAfter(const HttpResponse& response);
   Result<Url> FirstUrl(const Server& server, const std::string& path) const;
-  // `algorithm`: of the document's digest.
-  Result<Document> GetDocument(Server& server, const std::string& name,
-                               oci::Digest::Algorithm algorithm = oci::Digest::Algorithm::kSha256);
-  Result<> FindSignature(const oci::Digest& manifest, const std::string& key_pem);
+  Result<Document> GetDocument(Server& server, const std::string& name);
 
   const oci::Reference reference_;
   std::chrono::milliseconds retry_delay_{250};

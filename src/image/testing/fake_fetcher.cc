@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/strings.h"
-#include "image/hash.h"
+#include "image/sha256.h"
 #include "os/dir_fd.h"
 
 namespace berth::image {
@@ -103,6 +103,7 @@ class FakeSession final : public FetchSession {
       state_->changed.wait(lock, [&] { return !state_->hold || cancelled_; });
       if (cancelled_) return Error(Code::kCancelled, "pull: cancelled");
       blob = images_[image].second.layers[layer].blob;
+      progress_.total += blob.size();
       auto found = state_->layer_failures.find(layer);
       if (found != state_->layer_failures.end()) failure = found->second;
     }
@@ -113,7 +114,7 @@ class FakeSession final : public FetchSession {
     }
     if (failure) return Error(failure->code, failure->message);
     std::lock_guard lock(state_->mutex);
-    received_ += blob.size();
+    progress_.received += blob.size();
     return Ok();
   }
 
@@ -123,9 +124,9 @@ class FakeSession final : public FetchSession {
     state_->changed.notify_all();
   }
 
-  uint64_t received() const override {
+  FetchProgress progress() const override {
     std::lock_guard lock(state_->mutex);
-    return received_;
+    return progress_;
   }
 
  private:
@@ -156,7 +157,7 @@ class FakeSession final : public FetchSession {
   std::shared_ptr<FakeFetcher::State> state_;
   RemoteSource source_;
   std::vector<std::pair<std::string, FakeImage>> images_;  // guarded by state_->mutex, as all below
-  uint64_t received_ = 0;
+  FetchProgress progress_;
   bool cancelled_ = false;
 };
 
