@@ -2,33 +2,48 @@
 """What bench/run measured, as a Markdown table: medians, p95, p99, and how many times the peer's the figure is."""
 import statistics
 
-# (what, Berth's key, the peer's key, decimals). Keys of samples are milliseconds; of figures, what their name says.
+# (title, kind, Berth's key, the peer's key). Samples are milliseconds; of figures, what their name says.
 STEPS = ("start", "RunPodSandbox", "CreateContainer", "StartContainer", "pod gone", "StopPodSandbox", "RemovePodSandbox",
          "StopContainer", "RemoveContainer")
 NAMES = {"start": "pod + container start (sum)", "pod gone": "StopPodSandbox + RemovePodSandbox (sum)"}
 SETS = (("reference", "reference", "reference CNI plugins"), ("own", "reference", "Berth's own CNI plugins (peer: reference)"),
         ("host", "host", "host network"))
+CALLS = (("ExecSync", "ExecSync `true`"), ("PodSandboxStatus", "PodSandboxStatus"), ("ContainerStatus", "ContainerStatus"),
+         ("ListContainers", "ListContainers"), ("ListPodSandbox", "ListPodSandbox"),
+         ("ListContainerStats", "ListContainerStats"), ("ListPodSandboxStats", "ListPodSandboxStats"))
 
 
-def sample_rows():
+def rows():
     for ours, theirs, title in SETS:
         for step in STEPS:
-            yield f"{title}: {NAMES.get(step, step)}, ms", f"{ours}: {step}", f"{theirs}: {step}"
-    for step, title in (("wall", "50 pods, 10 in parallel, own plugins (peer: reference): wall, ms"),
-                        ("start", "the same: one pod's start, ms"),
-                        ("ExecSync", "ExecSync `true`, 50 pods, ms"), ("ListContainers", "ListContainers of 50, ms"),
-                        ("ListPodSandbox", "ListPodSandbox of 50, ms"), ("ListContainerStats", "ListContainerStats of 50, ms"),
-                        ("ListPodSandboxStats", "ListPodSandboxStats of 50, ms")):
-        yield title, f"50 pods: {step}", f"50 pods: {step}"
-    yield "kill -9 with 30 pods, start, first answer, ms", "30 pods: restart, first answer", "30 pods: restart, first answer"
-
-
-def figure_rows():
+            yield f"{title}: {NAMES.get(step, step)}, ms", "samples", f"{ours}: {step}", f"{theirs}: {step}"
     for ours, theirs, title in SETS:
-        yield f"{title}: CPU seconds to start and remove a pod", f"{ours}: CPU s per pod", f"{theirs}: CPU s per pod"
-    yield "50 pods, 10 in parallel: CPU seconds per start", "50 pods: CPU s per start", "50 pods: CPU s per start"
-    for key in ("daemon PSS MiB, 0 pods", "daemon PSS MiB, 50 pods", "monitors and helpers, PSS MiB per pod", "idle CPU %, 50 pods"):
-        yield key, key, key
+        for label, what in (("CPU s per pod", "CPU seconds to start and remove a pod"),
+                            ("own CPU s per pod", "the same without what runs in the pod's control group")):
+            yield f"{title}: {what}", "figures", f"{ours}: {label}", f"{theirs}: {label}"
+    for ours, theirs, title in SETS:
+        label = f"{title}, 50 pods, 10 in parallel"
+        for step, what in (("wall", "wall, ms"), ("start", "one pod's start, ms")):
+            yield f"{label}: {what}", "samples", f"{ours}, parallel: {step}", f"{theirs}, parallel: {step}"
+        yield f"{label}: removed, wall, ms", "samples", f"{ours}, parallel, removed: wall", f"{theirs}, parallel, removed: wall"
+        yield f"{label}: CPU seconds per start", "figures", f"{ours}, parallel: CPU s per start", \
+            f"{theirs}, parallel: CPU s per start"
+    for step, what in CALLS:
+        for count in (50, 500):
+            yield f"{what}, {count} containers, ms", "samples", f"{count}: {step}", f"{count}: {step}"
+    yield "ExecSync `true`: CPU ms", "figures", "ExecSync CPU ms", "ExecSync CPU ms"
+    for pods in (50, 30):
+        key = f"restart, {pods}: first answer"
+        yield f"kill -9 with {pods} pods, start, first answer, ms", "samples", key, key
+    for key, title in (("daemon PSS MiB, 0 pods", ""), ("daemon PSS MiB, 50 pods", ""), ("daemon PSS MiB, 200 pods", ""),
+                       ("helpers PSS MiB per pod, 50 pods", "monitors and helpers, PSS MiB per pod, 50 pods"),
+                       ("helpers PSS MiB per pod, 200 pods", "monitors and helpers, PSS MiB per pod, 200 pods"),
+                       ("MemAvailable MiB per pod, 50 pods", "MemAvailable less by, MiB per pod, 50 pods"),
+                       ("MemAvailable MiB per pod, 200 pods", "MemAvailable less by, MiB per pod, 200 pods"),
+                       ("idle CPU %, 50 pods", ""), ("polled CPU %, 50 pods", "CPU %, 50 pods, polled as by a kubelet"),
+                       ("log CPU s per GB", "log, 100-byte lines: the runtime's own CPU seconds per GB")):
+        yield title or key, "figures", key, key
+    yield "log, 100-byte lines, MB/s (more is better)", "figures", "log MB/s", "log MB/s"
 
 
 def rank(values, share):
@@ -56,26 +71,29 @@ def pooled(rounds, kind, key):
     return values
 
 
+def head(about, runs):
+    turns = ", ".join(f"{name} {len(rounds)}" for name, rounds in runs.items())
+    small = " **--small: few pods, the figures say nothing.**" if about["small"] else ""
+    return (f"{about['date']}, commit {about['commit']}; {about['cpus']} CPUs ({about['cpu']}), {about['memory_GiB']} GiB, kernel "
+            f"{about['kernel']}; {', '.join(about['versions'].values())}. Parts: {', '.join(about['parts'])}. In turns, {turns}; load "
+            f"average before each turn and at the end: {', '.join(map(str, about['load']))}.{small}")
+
+
 def markdown(about, runs):
     peer = next((name for name in runs if name != "berth"), None)
-    lines = [f"{about['date']}, commit {about['commit']}; {about['cpus']} CPUs ({about['cpu']}), {about['memory_GiB']} GiB, kernel "
-             f"{about['kernel']}; " + ", ".join(about["versions"].values()) + ". In turns, "
-             + ", ".join(f"{name} {len(rounds)}" for name, rounds in runs.items()) + "; load average before each turn"
-             f" and at the end: {', '.join(map(str, about['load']))}.", "",
-             "Median / p95 / p99; where there are fewer than 20 samples, the median and the range.", "",
+    lines = [head(about, runs), "", "Median / p95 / p99; where there are fewer than 20 samples, the median and the range.", "",
              "| what | Berth |" + (f" {peer} | {peer} / Berth |" if peer else ""), "|---|---|" + ("---|---|" if peer else "")]
-    for kind, rows in (("samples", sample_rows()), ("figures", figure_rows())):
-        for title, ours, theirs in rows:
-            own = pooled(runs["berth"], kind, ours)
-            if not own:
-                continue
-            middle, text = cell(own)
-            line = f"| {title} | {text} |"
-            other = pooled(runs[peer], kind, theirs) if peer else []
-            if other:
-                against, text = cell(other)
-                line += f" {text} | {against / middle:.1f} |" if middle > 0 else f" {text} | |"
-            elif peer:
-                line += " | |"
-            lines.append(line)
+    for title, kind, ours, theirs in rows():
+        own = pooled(runs.get("berth", []), kind, ours)
+        if not own:
+            continue
+        middle, text = cell(own)
+        line = f"| {title} | {text} |"
+        other = pooled(runs[peer], kind, theirs) if peer else []
+        if other:
+            against, text = cell(other)
+            line += f" {text} | {against / middle:.1f} |" if middle > 0 else f" {text} | |"
+        elif peer:
+            line += " | |"
+        lines.append(line)
     return "\n".join(lines)

@@ -16,6 +16,12 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 PAUSE = "127.0.0.1:5000/bench/pause:1"
 
 
+def cpu_seconds(group):
+    if (group / "cpuacct.usage").exists():
+        return int((group / "cpuacct.usage").read_text()) / 1e9
+    return int((group / "cpu.stat").read_text().split()[1]) / 1e6
+
+
 class Group:
     """A control group that counts the CPU of what runs in it and below; with `sampled` a thread looks at its memory."""
 
@@ -33,9 +39,11 @@ class Group:
         (self._leaf / "cgroup.procs").write_text(str(os.getpid()))
 
     def seconds(self):
-        if (self.path / "cpuacct.usage").exists():
-            return int((self.path / "cpuacct.usage").read_text()) / 1e9
-        return int((self.path / "cpu.stat").read_text().split()[1]) / 1e6
+        return cpu_seconds(self.path)
+
+    def own_seconds(self):
+        """What runs in it, without what is below."""
+        return cpu_seconds(self._leaf)
 
     def _sample(self):
         while not self._stop.wait(0.03):
@@ -101,6 +109,15 @@ class Daemon:
     def stop(self):
         self.process.terminate()
         self.process.wait(30)
+
+    def again(self):
+        """A new process, which has served nothing."""
+        self.stop()
+        self.spawn()
+        self.wait_ready()
+
+    def last_words(self):
+        return pathlib.Path(self.log).read_text()[-3000:]
 
     def close(self):
         self.stop()

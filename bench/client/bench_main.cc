@@ -4,8 +4,12 @@
 //   berth-bench ENDPOINT serial IMAGE CGROUP LOGS pod|host NAME COUNT   starts and removes, in turn
 //   berth-bench ENDPOINT start IMAGE CGROUP LOGS pod|host NAME COUNT PARALLEL    "wall": all of them
 //   berth-bench ENDPOINT remove COUNT PARALLEL      removes that many of the pods that there are
+//   berth-bench ENDPOINT more IMAGE CGROUP LOGS pod|host NAME COUNT PARALLEL   more containers in the pods there are
 //   berth-bench ENDPOINT exec COUNT                 `true` in one of the containers
-//   berth-bench ENDPOINT lists COUNT                the lists of containers, pods and statistics
+//   berth-bench ENDPOINT lists COUNT STATS          the lists of containers and pods; those of statistics
+//   berth-bench ENDPOINT status COUNT               PodSandboxStatus and ContainerStatus of one
+//   berth-bench ENDPOINT poll SECONDS               what a kubelet asks, as often as it does
+//   berth-bench ENDPOINT log IMAGE CGROUP LOGS pod|host NAME MEGABYTES   from StartContainer to the log's last line
 //   berth-bench ENDPOINT first-answer PODS          waits for the socket and for a list of that many
 //                                                   ready pods; prints CLOCK_MONOTONIC nanoseconds
 // The steady_clock of libstdc++ is CLOCK_MONOTONIC.
@@ -16,21 +20,19 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/strings.h"
+#include "commands.h"
 #include "os/fd.h"
-#include "pods.h"
-#include "samples.h"
 
 namespace berth::bench {
-namespace {
 
 namespace v1 = ::runtime::v1;
 using Stub = v1::RuntimeService::Stub;
-using Arguments = std::vector<std::string>;
 
 Result<int> Count(const Arguments& arguments, size_t index) {
   if (index >= arguments.size()) return Error(Code::kInvalidArgument, "too few arguments");
@@ -44,8 +46,11 @@ Result<PodOptions> Options(const Arguments& arguments) {
   return PodOptions{.image = arguments[0],
                     .cgroup_parent = arguments[1],
                     .log_directory = arguments[2],
-                    .host_network = arguments[3] == "host"};
+                    .host_network = arguments[3] == "host",
+                    .command = {"/bin/sleep", "100000"}};
 }
+
+namespace {
 
 // work(0) .. work(count - 1) by `parallel` threads; the first error ends it.
 Result<> InParallel(int count, int parallel, const std::function<Result<>(int)>& work) {
@@ -92,63 +97,36 @@ Result<> Start(cli::Client& client, const Arguments& arguments, Samples& samples
   return Ok();
 }
 
-Result<v1::ListContainersResponse> Running(cli::Client& client) {
-  v1::ListContainersRequest request;
-  request.mutable_filter()->mutable_state()->set_state(v1::CONTAINER_RUNNING);
-  return client.Do(client.runtime(), &Stub::ListContainers, request);
+Result<> More(cli::Client& client, const Arguments& arguments, Samples& samples) {
+  Pods pods(client, TRY(Options(arguments)), samples);
+  const int count = TRY(Count(arguments, 5));
+  v1::ListPodSandboxRequest request;
+  request.mutable_filter()->mutable_state()->set_state(v1::SANDBOX_READY);
+  const auto there = TRY(client.Do(client.runtime(), &Stub::ListPodSandbox, request));
+  if (there.items_size() == 0) return Error(Code::kNotFound, "no pod is ready");
+  return InParallel(count, TRY(Count(arguments, 6)), [&](int i) -> Result<> {
+    TRY(pods.Add(there.items(i % there.items_size()).id(), StrCat(arguments[4], i)));
+    return Ok();
+  });
 }
 
 Result<> Remove(cli::Client& client, const Arguments& arguments, Samples& samples) {
   const int count = TRY(Count(arguments, 0));
   const int parallel = TRY(Count(arguments, 1));
   const v1::ListContainersResponse there = TRY(Running(client));
-  if (there.containers_size() < count)
-    return Error(Code::kNotFound, StrCat("only ", there.containers_size(), " containers run"));
+  std::map<std::string, std::vector<std::string>> by_pod;
+  for (const v1::Container& container : there.containers())
+    by_pod[container.pod_sandbox_id()].push_back(container.id());
+  if (by_pod.size() < static_cast<size_t>(count))
+    return Error(Code::kNotFound, StrCat("containers run in only ", by_pod.size(), " pods"));
+  std::vector<Made> made;
+  for (const auto& [pod, containers] : by_pod) made.push_back({pod, containers});
   Pods pods(client, {}, samples);
   const Clock::time_point began = Clock::now();
-  TRY(InParallel(count, parallel, [&](int i) {
-    return pods.Remove({there.containers(i).pod_sandbox_id(), there.containers(i).id()});
-  }));
+  TRY(InParallel(count, parallel,
+                 [&](int i) { return pods.Remove(made[static_cast<size_t>(i)]); }));
   samples.Add("wall", MillisecondsSince(began));
   return Ok();
-}
-
-Result<> Exec(cli::Client& client, const Arguments& arguments, Samples& samples) {
-  const int count = TRY(Count(arguments, 0));
-  const v1::ListContainersResponse there = TRY(Running(client));
-  if (there.containers_size() == 0) return Error(Code::kNotFound, "no container runs");
-  v1::ExecSyncRequest request;
-  request.set_container_id(there.containers(0).id());
-  request.add_cmd("true");
-  request.set_timeout(30);
-  for (int i = 0; i < count; ++i) {
-    const Clock::time_point began = Clock::now();
-    const auto response = TRY(client.Do(client.runtime(), &Stub::ExecSync, request));
-    samples.Add("ExecSync", MillisecondsSince(began));
-    if (response.exit_code() != 0)
-      return Error(Code::kInternal, StrCat("`true` ended with ", response.exit_code()));
-  }
-  return Ok();
-}
-
-template <class Request, class Response>
-Result<> Repeat(cli::Client& client, const char* step,
-                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                int count, Samples& samples) {
-  for (int i = 0; i < count; ++i) {
-    const Clock::time_point began = Clock::now();
-    TRY(client.Do(client.runtime(), method, Request()), step);
-    samples.Add(step, MillisecondsSince(began));
-  }
-  return Ok();
-}
-
-Result<> Lists(cli::Client& client, const Arguments& arguments, Samples& samples) {
-  const int count = TRY(Count(arguments, 0));
-  TRY(Repeat(client, "ListContainers", &Stub::ListContainers, count, samples));
-  TRY(Repeat(client, "ListPodSandbox", &Stub::ListPodSandbox, count, samples));
-  TRY(Repeat(client, "ListContainerStats", &Stub::ListContainerStats, count, samples));
-  return Repeat(client, "ListPodSandboxStats", &Stub::ListPodSandboxStats, count, samples);
 }
 
 // gRPC would wait between its attempts to connect.
@@ -205,10 +183,18 @@ Result<> Run(int argc, char** argv) {
     TRY(Start(client, arguments, samples));
   } else if (command == "remove") {
     TRY(Remove(client, arguments, samples));
+  } else if (command == "more") {
+    TRY(More(client, arguments, samples));
   } else if (command == "exec") {
     TRY(Exec(client, arguments, samples));
   } else if (command == "lists") {
     TRY(Lists(client, arguments, samples));
+  } else if (command == "status") {
+    TRY(Statuses(client, arguments, samples));
+  } else if (command == "poll") {
+    TRY(Poll(client, arguments, samples));
+  } else if (command == "log") {
+    TRY(Log(client, arguments, samples));
   } else {
     return Error(Code::kInvalidArgument, StrCat("command ", command));
   }

@@ -37,13 +37,12 @@ v1::PodSandboxConfig Pods::PodConfig(const std::string& name) const {
   return config;
 }
 
-v1::ContainerConfig Pods::ContainerConfig() const {
+v1::ContainerConfig Pods::ContainerConfig(const std::string& name) const {
   v1::ContainerConfig config;
-  config.mutable_metadata()->set_name("main");
+  config.mutable_metadata()->set_name(name);
   config.mutable_image()->set_image(options_.image);
-  config.add_command("/bin/sleep");
-  config.add_args("100000");
-  config.set_log_path("main.log");
+  for (const std::string& word : options_.command) config.add_command(word);
+  config.set_log_path(StrCat(name, ".log"));
   v1::LinuxContainerSecurityContext& context = *config.mutable_linux()->mutable_security_context();
   context.mutable_seccomp()->set_profile_type(v1::SecurityProfile::RuntimeDefault);
   context.mutable_namespace_options()->set_pid(v1::CONTAINER);
@@ -57,27 +56,46 @@ Result<Made> Pods::Start(const std::string& name) {
   v1::RunPodSandboxRequest run;
   *run.mutable_config() = PodConfig(name);
   made.pod = TRY(Call("RunPodSandbox", &Stub::RunPodSandbox, run, sum)).pod_sandbox_id();
-  v1::CreateContainerRequest create;
-  create.set_pod_sandbox_id(made.pod);
-  *create.mutable_config() = ContainerConfig();
-  *create.mutable_sandbox_config() = run.config();
-  made.container = TRY(Call("CreateContainer", &Stub::CreateContainer, create, sum)).container_id();
-  v1::StartContainerRequest start;
-  start.set_container_id(made.container);
-  TRY(Call("StartContainer", &Stub::StartContainer, start, sum));
+  made.containers.push_back(TRY(CreateAndStart(made.pod, run.config(), "main", sum)));
   samples_.Add("start", sum);
   return made;
 }
 
+Result<std::string> Pods::CreateAndStart(const std::string& pod,
+                                         const v1::PodSandboxConfig& pod_config,
+                                         const std::string& name, double& sum) {
+  v1::CreateContainerRequest create;
+  create.set_pod_sandbox_id(pod);
+  *create.mutable_config() = ContainerConfig(name);
+  *create.mutable_sandbox_config() = pod_config;
+  std::string id = TRY(Call("CreateContainer", &Stub::CreateContainer, create, sum)).container_id();
+  v1::StartContainerRequest start;
+  start.set_container_id(id);
+  started_at_ = Clock::now();
+  TRY(Call("StartContainer", &Stub::StartContainer, start, sum));
+  return id;
+}
+
+Result<> Pods::Add(const std::string& pod, const std::string& name) {
+  v1::PodSandboxStatusRequest request;
+  request.set_pod_sandbox_id(pod);
+  const auto status = TRY(client_.Do(client_.runtime(), &Stub::PodSandboxStatus, request)).status();
+  double sum = 0;
+  TRY(CreateAndStart(pod, PodConfig(status.metadata().name()), name, sum));
+  return Ok();
+}
+
 Result<> Pods::Remove(const Made& made) {
   double killed = 0, gone = 0;
-  v1::StopContainerRequest kill;
-  kill.set_container_id(made.container);
-  kill.set_timeout(0);
-  TRY(Call("StopContainer", &Stub::StopContainer, kill, killed));
-  v1::RemoveContainerRequest remove_container;
-  remove_container.set_container_id(made.container);
-  TRY(Call("RemoveContainer", &Stub::RemoveContainer, remove_container, killed));
+  for (const std::string& container : made.containers) {
+    v1::StopContainerRequest kill;
+    kill.set_container_id(container);
+    kill.set_timeout(0);
+    TRY(Call("StopContainer", &Stub::StopContainer, kill, killed));
+    v1::RemoveContainerRequest remove_container;
+    remove_container.set_container_id(container);
+    TRY(Call("RemoveContainer", &Stub::RemoveContainer, remove_container, killed));
+  }
   v1::StopPodSandboxRequest stop;
   stop.set_pod_sandbox_id(made.pod);
   TRY(Call("StopPodSandbox", &Stub::StopPodSandbox, stop, gone));

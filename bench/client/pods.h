@@ -3,7 +3,9 @@
 // Owned by a command of berth-bench; calls from any thread (a gRPC stub is safe for that).
 #pragma once
 
+#include <atomic>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "cli/client.h"
@@ -16,10 +18,12 @@ struct PodOptions {
   std::string cgroup_parent;  // of each pod: <cgroup_parent>/<name>
   std::string log_directory;
   bool host_network = false;
+  std::vector<std::string> command;
 };
 
 struct Made {
-  std::string pod, container;
+  std::string pod;
+  std::vector<std::string> containers;
 };
 
 class Pods {
@@ -29,13 +33,20 @@ class Pods {
 
   // RunPodSandbox, CreateContainer, StartContainer; "start" is their sum.
   Result<Made> Start(const std::string& name);
+  // One more container in a pod, on the pod's network.
+  Result<> Add(const std::string& pod, const std::string& name);
+  // Before the last StartContainer.
+  Clock::time_point started_at() const { return started_at_; }
   // StopContainer (killed at once), RemoveContainer, StopPodSandbox, RemovePodSandbox;
   // "pod gone" is the sum of the last two.
   Result<> Remove(const Made& made);
 
  private:
   runtime::v1::PodSandboxConfig PodConfig(const std::string& name) const;
-  runtime::v1::ContainerConfig ContainerConfig() const;
+  runtime::v1::ContainerConfig ContainerConfig(const std::string& name) const;
+  Result<std::string> CreateAndStart(const std::string& pod,
+                                     const runtime::v1::PodSandboxConfig& pod_config,
+                                     const std::string& name, double& sum);
   // One timed call; its time is added to `sum`.
   template <class Request, class Response>
   Result<Response> Call(const char* step,
@@ -46,6 +57,7 @@ class Pods {
   cli::Client& client_;
   const PodOptions options_;
   Samples& samples_;
+  std::atomic<Clock::time_point> started_at_{};
 };
 
 }  // namespace berth::bench

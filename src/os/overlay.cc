@@ -70,9 +70,7 @@ Result<Mount> Assemble(OverlayStyle style, const OverlayOptions& options,
   TRY(fs.SetString("source", options.source));
   Result<> lower = SetLower(style, options, fs);
   if (!lower) {
-    // Before 6.5 overlay takes no descriptor at all: EOPNOTSUPP.
-    const int error = lower.error().sys_errno();
-    unknown_style = style != OverlayStyle::kOption && (error == EINVAL || error == EOPNOTSUPP);
+    unknown_style = style != OverlayStyle::kOption && lower.error().sys_errno() == EINVAL;
     return std::move(lower.error());
   }
   TRY(SetUpper(style, options, fs));
