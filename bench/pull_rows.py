@@ -47,7 +47,7 @@ def markdown(pulls):
     others = [name for name in runs if name != "berth"]
     rounds = max(len(r) for by_image in runs.values() for r in by_image.values())
     titles = ["cold pull", *runs, *(f"{name} / berth" for name in others)]
-    lines = ["", f"Cold pulls, {rounds} rounds in turn: median (range).", "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    lines = ["", "", f"Cold pulls, in turn, {rounds} of each: median (range).", "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for image, facts in pulls["images"].items():
         what = f"{image}: {facts['compressed'] / 1e6:.0f} MB gzip, {facts['files']} files, {len(facts['layers'])} layers"
         for key, title, decimals in COLUMNS:

@@ -64,8 +64,10 @@ void AddImageVerbs(CLI::App& app, Arguments& a) {
 }
 
 void AddPodVerbs(CLI::App& app, Arguments& a) {
-  auto* status = app.add_subcommand("status", "is the runtime ready");
-  status->callback(Choose(a, [](Client& c) { return berth::cli::ShowStatus(c); }));
+  auto* status = app.add_subcommand("status", "is the runtime ready, and what it pulls");
+  status->callback(Choose(a, [&a](Client& c) { return berth::cli::ShowStatus(c, a.state); }));
+  auto* metrics = app.add_subcommand("metrics", "the daemon's figures in Prometheus' text format");
+  metrics->callback(Choose(a, [&a](Client&) { return berth::cli::ShowMetrics(a.state); }));
   auto* run = app.add_subcommand("run", "run a pod of one container");
   run->add_option("image", a.run.image)->required();
   run->add_option("command", a.run.command, "instead of the image's");
@@ -96,7 +98,7 @@ int main(int argc, char** argv) {
   CLI::App app("Berth, a Kubernetes container runtime: the operator's command");
   Arguments arguments;
   app.add_option("--endpoint", arguments.endpoint, "CRI socket");
-  app.add_option("--state", arguments.state, "berthd's state directory (for import)");
+  app.add_option("--state", arguments.state, "berthd's state directory: its admin socket is there");
   app.set_version_flag("--version", BERTH_VERSION);
   app.require_subcommand(1);
   AddImageVerbs(app, arguments);

@@ -19,15 +19,18 @@ struct RunOptions {
   std::vector<std::string> command;
 };
 
-Result<> ShowStatus(Client& client);
+// Is it ready, and which pulls are going on.
+Result<> ShowStatus(Client& client, const std::string& state_dir);
 Result<> PullImage(Client& client, const std::string& reference);
 Result<> ListImages(Client& client);
 Result<> RemoveImage(Client& client, const std::string& reference);
 // Through the admin socket of the state directory.
 Result<> ImportImage(const std::string& state_dir, const std::string& path,
                      const std::string& name);
-// Pulls that are going on, one line each; through the admin socket as well.
-Result<> ListPulls(const std::string& state_dir);
+// Pulls that are going on, one line each, after `before`; through the admin socket as well.
+Result<> ListPulls(const std::string& state_dir, const char* before = "");
+// The daemon's own figures, in Prometheus' text format.
+Result<> ShowMetrics(const std::string& state_dir);
 // Layers of one image or (empty) of all, one line each; the exit code is 1 when one of them is bad.
 Result<int> VerifyImages(const std::string& state_dir, const std::string& reference, bool heal);
 // A pod with one container: prints the pod's id, its address and the container's id.

@@ -70,9 +70,17 @@ Result<> ImportImage(const std::string& state_dir, const std::string& path,
   return Ok();
 }
 
-Result<> ListPulls(const std::string& state_dir) {
+Result<> ListPulls(const std::string& state_dir, const char* before) {
   api::admin::Request request;
   request.verb = api::admin::Verb::kListPulls;
+  for (const std::string& line : TRY(AskAdmin(state_dir, request, {})))
+    std::printf("%s%s\n", before, line.c_str());
+  return Ok();
+}
+
+Result<> ShowMetrics(const std::string& state_dir) {
+  api::admin::Request request;
+  request.verb = api::admin::Verb::kShowMetrics;
   for (const std::string& line : TRY(AskAdmin(state_dir, request, {})))
     std::printf("%s\n", line.c_str());
   return Ok();

@@ -104,6 +104,17 @@ TEST(ConfigTest, DocumentationPageIsCurrent) {
       << "refresh: build/bin/berthd --print-config-doc > docs/config.md";
 }
 
+TEST(ConfigTest, JsonHasNoPasswords) {
+  Config config;
+  config.http_proxy = "http://user:p@ss@proxy.test:3128";
+  config.https_proxy = "user:secret@proxy.test:3128";
+  const auto image = nlohmann::json::parse(ConfigJson(config))["image"];
+  EXPECT_EQ(image["http_proxy"], "http://***@proxy.test:3128");
+  EXPECT_EQ(image["https_proxy"], "***@proxy.test:3128");
+  config.http_proxy = "http://proxy.test:3128";
+  EXPECT_EQ(nlohmann::json::parse(ConfigJson(config))["image"]["http_proxy"], config.http_proxy);
+}
+
 TEST(ConfigTest, JsonHasTheStateDirThatCritestReads) {
   Config config;
   config.state = "/x";

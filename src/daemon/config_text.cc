@@ -32,6 +32,14 @@ std::pair<std::string_view, std::string_view> SplitName(std::string_view name) {
   return {name.substr(0, dot), name.substr(dot + 1)};
 }
 
+// "http://user:secret@proxy:3128" -> "http://***@proxy:3128": Status tells it to all who may speak CRI.
+std::string WithoutUser(const std::string& url) {
+  const size_t at = url.rfind('@');
+  const size_t scheme = url.find("://");
+  if (at == std::string::npos) return url;
+  return StrCat(scheme < at ? url.substr(0, scheme + 3) : "", "***", url.substr(at));
+}
+
 }  // namespace
 
 std::string DefaultConfigText() {
@@ -85,6 +93,8 @@ std::string ConfigDocumentation() {
 
 std::string ConfigJson(const Config& config) {
   Config copy = config;
+  copy.http_proxy = WithoutUser(copy.http_proxy);
+  copy.https_proxy = WithoutUser(copy.https_proxy);
   nlohmann::json out = nlohmann::json::object();
   for (const ConfigKey& key : ConfigKeys()) {
     auto [section, name] = SplitName(key.name);

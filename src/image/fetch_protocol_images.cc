@@ -2,7 +2,7 @@
 #include "base/strings.h"
 #include "base/wire.h"
 #include "image/fetch_protocol.h"
-#include "image/sha256.h"
+#include "image/hash.h"
 
 namespace berth::image::fetch {
 
@@ -38,7 +38,7 @@ void Put(wire::Writer& w, const RemoteImage& image) {
 }
 
 Result<oci::Digest> GetDigest(wire::Reader& r) {
-  return oci::Digest::Parse(TRY(r.Text(oci::Digest::kHexSize + 8)));
+  return oci::Digest::Parse(TRY(r.Text(oci::Digest::kMaxText)));
 }
 
 Result<ImageProcess> GetProcess(wire::Reader& r) {
@@ -56,6 +56,8 @@ Result<ImageProcess> GetProcess(wire::Reader& r) {
 Result<RemoteLayer> GetLayer(wire::Reader& r) {
   const oci::Digest digest = TRY(GetDigest(r));
   const oci::Digest diff_id = TRY(GetDigest(r));
+  if (diff_id.algorithm() != oci::Digest::Algorithm::kSha256)
+    return Error(Code::kInvalidArgument, "diff_id is no sha256");
   const uint64_t size = TRY(r.U64());
   const uint8_t compression = TRY(r.U8());
   if (size > static_cast<uint64_t>(oci::kMaxBlobBytes) ||

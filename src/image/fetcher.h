@@ -31,7 +31,7 @@ struct RemoteLayer {
 // All of it was validated and bounded by the fetcher; the names are canonical. Texts inside remain
 // untrusted.
 struct RemoteImage {
-  oci::Digest config_digest;      // the image id
+  oci::Digest config_digest;      // the image id: sha256 of config_json
   std::vector<std::string> tags;  // "docker.io/library/busybox:1"; empty for a reference by digest
   // "docker.io/library/busybox@sha256:..." of the index or manifest that was named.
   std::vector<std::string> digests;
@@ -65,11 +65,6 @@ struct ProxySettings {
   std::string none;         // "localhost,.example.com,10.0.0.0/8": names and networks without
 };
 
-struct FetchProgress {
-  uint64_t received = 0;  // blob bytes so far, all layers together
-  uint64_t total = 0;     // sum of the sizes of the layers asked for so far
-};
-
 // One pull. Every method may be called from any thread; Resolve once and first, FetchLayer from
 // several at once.
 class FetchSession {
@@ -89,7 +84,8 @@ class FetchSession {
   virtual Result<> FetchLayer(size_t image, size_t layer, os::Fd sink) = 0;
   // Makes every call that runs or comes return Cancelled, soon.
   virtual void Cancel() = 0;
-  virtual FetchProgress progress() const = 0;
+  // Bytes of blobs so far, all layers together.
+  virtual uint64_t received() const = 0;
 };
 
 class Fetcher {

@@ -45,6 +45,8 @@ struct ImageStore::Job {
   std::condition_variable changed;
   int waiting = 0;
   std::optional<Result<std::string>> result;
+  std::chrono::steady_clock::time_point logged = std::chrono::steady_clock::now();
+  bool ended = false;  // counted in Jobs::ended; guarded by jobs_
   std::thread thread;  // joined by ReapJobs
 };
 
@@ -99,22 +101,39 @@ Result<std::shared_ptr<ImageStore::Job>> ImageStore::JoinOrStart(const oci::Refe
   return job;
 }
 
+// With the job's mutex held.
+PullStatus ImageStore::StatusOf(const Job& job) {
+  return {.reference = job.reference,
+          .seconds = static_cast<int64_t>(job.progress.seconds()),
+          .waiting = job.waiting,
+          .received_bytes = job.progress.received(),
+          .total_bytes = job.progress.total_bytes,
+          .layers_done = job.progress.layers_done,
+          .layers = job.progress.layers};
+}
+
 std::vector<PullStatus> ImageStore::Pulls() {
   std::vector<PullStatus> running;
   auto jobs = jobs_.Lock();
   for (const std::shared_ptr<Job>& job : jobs->all) {
     const std::lock_guard lock(job->mutex);
-    if (job->result) continue;
-    const FetchProgress bytes = job->progress.bytes();
-    running.push_back({.reference = job->reference,
-                       .seconds = static_cast<int64_t>(job->progress.seconds()),
-                       .waiting = job->waiting,
-                       .received_bytes = bytes.received,
-                       .total_bytes = bytes.total,
-                       .layers_done = job->progress.layers_done,
-                       .layers = job->progress.layers});
+    if (!job->result) running.push_back(StatusOf(*job));
   }
   return running;
+}
+
+PullTotals ImageStore::Totals() {
+  auto jobs = jobs_.Lock();
+  PullTotals totals = jobs->ended;
+  for (const std::shared_ptr<Job>& job : jobs->all)
+    if (!job->ended) totals.received_bytes += job->progress.received();
+  return totals;
+}
+
+std::string PullLine(const PullStatus& pull) {
+  return StrCat(pull.reference, ": ", pull.layers_done, "/", pull.layers, " layers, ",
+                pull.received_bytes, " of ", pull.total_bytes, " bytes, ", pull.seconds, " s, ",
+                pull.waiting, pull.waiting == 1 ? " caller" : " callers");
 }
 
 void ImageStore::LogPull(const std::string& name, PullProgress& progress, bool good) {
@@ -122,7 +141,7 @@ void ImageStore::LogPull(const std::string& name, PullProgress& progress, bool g
   (void)std::snprintf(seconds, sizeof seconds, "%.1f", progress.seconds());
   LogInfo(StrCat("pull ", name, good ? ": done in " : ": failed after ", seconds, " s, ",
                  progress.layers_done.load(), " of ", progress.layers.load(), " layers, ",
-                 progress.bytes().received, " bytes received"));
+                 progress.received(), " bytes received"));
 }
 
 void ImageStore::RunJob(const std::shared_ptr<Job>& job, const std::string& key,
@@ -138,14 +157,37 @@ void ImageStore::RunJob(const std::shared_ptr<Job>& job, const std::string& key,
     TRY(RecordSignature(ids->front(), reference, job->fingerprint), StrCat("pull ", name));
     return ids->front();
   }();
+  EndJob(job, key, std::move(result));
+}
+
+void ImageStore::EndJob(const std::shared_ptr<Job>& job, const std::string& key,
+                        Result<std::string> result) {
   {
     auto jobs = jobs_.Lock();
     const auto at = jobs->joinable.find(key);
     if (at != jobs->joinable.end() && at->second == job) jobs->joinable.erase(at);
+    uint64_t& count = result                                      ? jobs->ended.done
+                      : result.error().code() == Code::kCancelled ? jobs->ended.cancelled
+                                                                  : jobs->ended.failed;
+    ++count;
+    jobs->ended.received_bytes += job->progress.received();
+    job->ended = true;
   }
   const std::lock_guard lock(job->mutex);
   job->result = std::move(result);
   job->changed.notify_all();
+}
+
+// Until it has ended or its caller has gone. Whoever waits says now and then how far it is.
+void ImageStore::WaitForJob(Job& job, const std::stop_token& cancel,
+                            std::unique_lock<std::mutex>& lock) const {
+  const auto over = [&] { return job.result || cancel.stop_requested(); };
+  while (!job.changed.wait_for(lock, options_.progress_period, over)) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - job.logged < options_.progress_period) continue;  // another caller has said it
+    job.logged = now;
+    LogInfo(StrCat("pull ", PullLine(StatusOf(job))));
+  }
 }
 
 Result<std::string> ImageStore::Pull(const PullRequest& request) {
@@ -164,7 +206,7 @@ Result<std::string> ImageStore::Pull(const PullRequest& request) {
   bool last = false;
   {
     std::unique_lock lock(job->mutex);
-    job->changed.wait(lock, [&] { return job->result || request.cancel.stop_requested(); });
+    WaitForJob(*job, request.cancel, lock);
     last = --job->waiting == 0;
     if (job->result) return Copy(*job->result);
   }

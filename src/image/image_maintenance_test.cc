@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/guarded.h"
+#include "base/log.h"
 #include "image/testing/image_store_fixture.h"
 
 namespace berth::image {
@@ -178,7 +180,22 @@ TEST_F(ImageMaintenanceTest, AFullQuotaRefusesPullsAndRemovalMakesRoom) {
   EXPECT_TRUE(pulled) << pulled.error().message();
 }
 
+// Keeps lines while it lives.
+class Lines final : public LogSink {
+ public:
+  Lines() { SetLogSink(this); }
+  ~Lines() override { SetLogSink(nullptr); }
+  void Write(LogLevel, std::string_view line) override { lines_.Lock()->emplace_back(line); }
+  std::vector<std::string> lines() { return *lines_.Lock(); }
+
+ private:
+  Guarded<std::vector<std::string>> lines_;
+};
+
 TEST_F(ImageMaintenanceTest, APullThatGoesOnIsSeenWithItsCallers) {
+  options_.progress_period = std::chrono::milliseconds(20);
+  Reopen();
+  Lines log;
   AddTwoLayers();
   fetcher_.HoldLayers(true);
   std::thread first([&] { EXPECT_TRUE(Pull()); });
@@ -194,10 +211,55 @@ TEST_F(ImageMaintenanceTest, APullThatGoesOnIsSeenWithItsCallers) {
   EXPECT_EQ(pulls[0].waiting, 2);
   EXPECT_EQ(pulls[0].layers, 2U);
   EXPECT_EQ(pulls[0].layers_done, 0U);
+  EXPECT_EQ(pulls[0].received_bytes, 0U);
+  const size_t size = GzipStored(BaseTar()).size() + GzipStored(TopTar()).size();
+  EXPECT_EQ(pulls[0].total_bytes, size);
+  const std::string line = StrCat(kName, ": 0/2 layers, 0 of ", size, " bytes, ");
+  EXPECT_THAT(PullLine(pulls[0]), ::testing::StartsWith(line));
+  EXPECT_THAT(PullLine(pulls[0]), ::testing::EndsWith(" s, 2 callers"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_THAT(log.lines(), ::testing::Contains(HasSubstr(StrCat("pull ", line))));
   fetcher_.HoldLayers(false);
   first.join();
   second.join();
   EXPECT_THAT(store_->Pulls(), IsEmpty());
+  EXPECT_EQ(store_->Totals().done, 1U);
+  EXPECT_EQ(store_->Totals().received_bytes, size);
+}
+
+TEST_F(ImageMaintenanceTest, WhatIsThereAlreadyIsNoPartOfAPullsSize) {
+  AddTwoLayers();
+  ASSERT_TRUE(Pull());
+  const std::string more = TarWriter().File("more", "m").Finish();
+  fetcher_.Add("registry.test/more:1",
+               {.layers = {Gzip(BaseTar()), Gzip(more)}, .process = {}, .labels = {}});
+  fetcher_.HoldLayers(true);
+  std::stop_source stop;
+  std::thread pull([&] {
+    PullRequest request;
+    request.reference = "registry.test/more:1";
+    request.cancel = stop.get_token();
+    auto pulled = store_->Pull(request);
+    ASSERT_FALSE(pulled);
+    EXPECT_EQ(pulled.error().code(), Code::kCancelled);
+  });
+  std::vector<PullStatus> pulls;
+  for (int i = 0; i < 1000 && (pulls.empty() || pulls[0].layers_done < 1); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    pulls = store_->Pulls();
+  }
+  ASSERT_EQ(pulls.size(), 1U);
+  EXPECT_EQ(pulls[0].layers_done, 1U);
+  EXPECT_EQ(pulls[0].total_bytes, GzipStored(more).size());
+  stop.request_stop();
+  pull.join();
+  fetcher_.FailResolve(Code::kUnavailable, "RegistryUnavailable: away");
+  EXPECT_FALSE(Pull());
+  for (int i = 0; i < 1000 && store_->Totals().cancelled == 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_EQ(store_->Totals().done, 1U);
+  EXPECT_EQ(store_->Totals().failed, 1U);
+  EXPECT_EQ(store_->Totals().cancelled, 1U);
 }
 
 }  // namespace

@@ -109,6 +109,16 @@ Result<> ImageStore::Commit(const RemoteImage& remote, const ImageRecord& record
   return done;
 }
 
+Result<std::set<size_t>> ImageStore::MissingLayers(const RemoteImage& remote,
+                                                   const std::vector<size_t>& wanted) {
+  auto state = state_.Lock();
+  std::set<size_t> missing;
+  for (size_t i : wanted)
+    if (!TRY(state->records.HasLayer(std::string(remote.layers[i].diff_id.hex()))))
+      missing.insert(i);
+  return missing;
+}
+
 Result<std::vector<LayerFlights::Staged>> ImageStore::FetchLayers(FetchSession& session,
                                                                   size_t index,
                                                                   const RemoteImage& remote,
@@ -121,8 +131,10 @@ Result<std::vector<LayerFlights::Staged>> ImageStore::FetchLayers(FetchSession& 
     if (seen.insert(remote.layers[i].diff_id.hex()).second) wanted.push_back(i);
 
   progress.layers += wanted.size();
+  const std::set<size_t> missing = TRY(MissingLayers(remote, wanted));
+  for (size_t i : missing) progress.total_bytes += remote.layers[i].size;
   const EarlyFlush flush(layers_.containers().get(), flushing_,
-                         [&session] { return session.progress().received; });
+                         [&session] { return session.received(); });
   std::mutex mutex;
   std::vector<LayerFlights::Staged> staged;
   std::optional<Error> failure;
@@ -134,11 +146,16 @@ Result<std::vector<LayerFlights::Staged>> ImageStore::FetchLayers(FetchSession& 
     for (size_t i = next++; i < wanted.size(); i = next++) {
       const RemoteLayer& layer = remote.layers[wanted[i]];
       const std::string id(layer.diff_id.hex());
+      bool ours = false;
       Result<LayerFlights::Staged> got = flights_.Get(
           id, all.get_token(), [&] { return state_.Lock()->records.HasLayer(id); },
-          [&] { return FetchLayer(session, index, wanted[i], layer); });
+          [&] {
+            ours = true;
+            return FetchLayer(session, index, wanted[i], layer);
+          });
       if (got) {
         ++progress.layers_done;
+        if (!ours && missing.contains(wanted[i])) progress.total_bytes -= layer.size;
         const std::lock_guard lock(mutex);
         if (*got) staged.push_back(std::move(*got));
         continue;

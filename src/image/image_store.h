@@ -4,6 +4,7 @@
 // waits for them.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <list>
 #include <map>
@@ -42,6 +43,8 @@ struct ImageStoreOptions {
   // Absolute path of the signature policy, see signature_policy.h; read anew for each pull and each new
   // container. "": everything is accepted.
   std::string signature_policy = {};
+  // How often the log says how far a pull is.
+  std::chrono::milliseconds progress_period{10'000};
 };
 
 class ImageStore final : public Images, public Maintenance {
@@ -59,6 +62,7 @@ class ImageStore final : public Images, public Maintenance {
   Result<> Remove(const std::string& reference) override;
   Result<StoreUsage> FsInfo() override;
   std::vector<PullStatus> Pulls() override;
+  PullTotals Totals() override;
   Result<std::vector<std::string>> Import(os::Fd source, const std::string& name) override;
   Result<ResolvedUser> ResolveUser(const std::string& image_id, const UserQuery& query) override;
   Result<Rootfs> PrepareRootfs(const std::string& container_id, const std::string& image_id,
@@ -86,6 +90,7 @@ class ImageStore final : public Images, public Maintenance {
   struct Jobs {
     std::map<std::string, std::shared_ptr<Job>> joinable;
     std::list<std::shared_ptr<Job>> all;
+    PullTotals ended;
   };
 
   ImageStore(ImageStoreOptions options, ImageRecords records, LayerStore layers, Fetcher& fetcher,
@@ -96,6 +101,10 @@ class ImageStore final : public Images, public Maintenance {
   Result<std::shared_ptr<Job>> JoinOrStart(const oci::Reference& reference,
                                            const PullRequest& request, const SignatureRule& rule);
   void RunJob(const std::shared_ptr<Job>& job, const std::string& key, RegistrySource source);
+  void EndJob(const std::shared_ptr<Job>& job, const std::string& key, Result<std::string> result);
+  void WaitForJob(Job& job, const std::stop_token& cancel,
+                  std::unique_lock<std::mutex>& lock) const;
+  static PullStatus StatusOf(const Job& job);
   static void LogPull(const std::string& name, PullProgress& progress, bool good);
   void ReapJobs();
 
@@ -108,6 +117,9 @@ class ImageStore final : public Images, public Maintenance {
                                                         const RemoteImage& remote,
                                                         std::stop_token stop,
                                                         PullProgress& progress);
+  // Which of these layers are not there already.
+  Result<std::set<size_t>> MissingLayers(const RemoteImage& remote,
+                                         const std::vector<size_t>& wanted);
   Result<LayerFlights::Staged> FetchLayer(FetchSession& session, size_t index, size_t layer,
                                           const RemoteLayer& remote);
   Result<> Commit(const RemoteImage& remote, const ImageRecord& record,

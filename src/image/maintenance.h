@@ -18,9 +18,20 @@ struct PullStatus {
   int64_t seconds = 0;    // since it began
   int waiting = 0;        // callers that share it
   uint64_t received_bytes = 0;
-  uint64_t total_bytes = 0;  // of the layers asked for so far; 0: the manifest is not there yet
+  uint64_t total_bytes = 0;  // of the layers that it fetches; 0: the manifest is not there yet
   size_t layers_done = 0;
   size_t layers = 0;
+};
+
+// "registry.test/app:1: 1/3 layers, 5000 of 200000 bytes, 12 s, 1 caller"
+std::string PullLine(const PullStatus& pull);
+
+// Since the daemon began; running pulls count in received_bytes only.
+struct PullTotals {
+  uint64_t done = 0;
+  uint64_t failed = 0;
+  uint64_t cancelled = 0;
+  uint64_t received_bytes = 0;
 };
 
 enum class LayerState {
@@ -41,6 +52,7 @@ class Maintenance {
  public:
   virtual ~Maintenance() = default;
   virtual std::vector<PullStatus> Pulls() = 0;
+  virtual PullTotals Totals() = 0;
   // Reads the layers of one image, or with an empty reference those of all, and compares them with what
   // was unpacked. With `heal` each bad layer is fetched again, and nothing else, unless a container
   // has it mounted. NotFound for an unknown image.

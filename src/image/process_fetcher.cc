@@ -50,23 +50,19 @@ class ProcessSession final : public FetchSession {
     auto payload = Run(Operation::kResolve, std::move(source_), frames);
     for (std::string& frame : frames) fetch::Wipe(frame);
     auto images = TRY(fetch::DecodeImages(TRY(std::move(payload))), "berth-fetch");
-    std::vector<std::vector<uint64_t>> sizes;
-    for (const RemoteImage& image : images) {
-      sizes.emplace_back();
-      for (const RemoteLayer& layer : image.layers) sizes.back().push_back(layer.size);
-    }
+    std::vector<size_t> layers;
+    for (const RemoteImage& image : images) layers.push_back(image.layers.size());
     std::lock_guard lock(mutex_);
-    sizes_ = std::move(sizes);
+    layers_ = std::move(layers);
     return images;
   }
 
   Result<> FetchLayer(size_t image, size_t layer, os::Fd sink) override {
     {
       std::lock_guard lock(mutex_);
-      if (image >= sizes_.size() || layer >= sizes_[image].size()) {
+      if (image >= layers_.size() || layer >= layers_[image]) {
         return Error(Code::kInvalidArgument, StrCat("layer ", layer, ": no such layer"));
       }
-      total_ += sizes_[image][layer];
     }
     TRY(Run(Operation::kFetchLayer, std::move(sink),
             {fetch::Encode(fetch::LayerRequest{image, layer})}));
@@ -79,7 +75,7 @@ class ProcessSession final : public FetchSession {
     if (process_.valid()) (void)process_.Kill(SIGKILL);
   }
 
-  FetchProgress progress() const override { return {received_, total_}; }
+  uint64_t received() const override { return received_; }
 
  private:
   // Our copy of `extra` is closed as soon as the process has its own.
@@ -134,10 +130,10 @@ class ProcessSession final : public FetchSession {
   const os::Fd control_;
   os::Process process_;
   std::atomic<bool> cancelled_{false};
-  std::atomic<uint64_t> received_{0}, total_{0};
+  std::atomic<uint64_t> received_{0};
   std::mutex mutex_;
-  std::vector<std::vector<uint64_t>> sizes_;  // guarded by mutex_
-  std::string last_words_;                    // guarded by mutex_
+  std::vector<size_t> layers_;  // of each image; guarded by mutex_
+  std::string last_words_;      // guarded by mutex_
 };
 
 Result<os::Fd> PrepareSource(LocalSource& source, fetch::ResolveRequest& request,

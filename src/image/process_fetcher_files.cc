@@ -26,9 +26,14 @@ FileService::~FileService() {
 }
 
 bool FileService::IsLayoutFile(std::string_view name) {
-  constexpr std::string_view kBlobs = "blobs/sha256/";
+  constexpr std::string_view kBlobs = "blobs/";
   if (name == "oci-layout" || name == "index.json") return true;
-  return name.starts_with(kBlobs) && oci::Digest::FromHex(name.substr(kBlobs.size())).has_value();
+  if (!name.starts_with(kBlobs)) return false;
+  std::string digest(name.substr(kBlobs.size()));
+  const size_t slash = digest.find('/');
+  if (slash == std::string::npos) return false;
+  digest[slash] = ':';
+  return oci::Digest::Parse(digest).has_value();
 }
 
 Result<os::Fd> FileService::Open(std::string_view name) const {

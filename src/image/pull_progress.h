@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 
 #include "image/fetcher.h"
@@ -16,8 +17,9 @@ class PullProgress {
  public:
   std::atomic<size_t> layers = 0;
   std::atomic<size_t> layers_done = 0;
+  std::atomic<uint64_t> total_bytes = 0;  // of the layers that are not there already
 
-  // Bytes come from the session while this object lives, and stay as they were afterwards.
+  // Received bytes come from the session while this object lives, and stay as they were afterwards.
   class Following {
    public:
     Following(PullProgress& progress, const FetchSession& session) : progress_(progress) {
@@ -26,7 +28,7 @@ class PullProgress {
     }
     ~Following() {
       const std::lock_guard lock(progress_.mutex_);
-      progress_.last_ = progress_.session_->progress();
+      progress_.last_ = progress_.session_->received();
       progress_.session_ = nullptr;
     }
     Following(const Following&) = delete;
@@ -35,9 +37,9 @@ class PullProgress {
    private:
     PullProgress& progress_;
   };
-  FetchProgress bytes() const {
+  uint64_t received() const {
     const std::lock_guard lock(mutex_);
-    return session_ != nullptr ? session_->progress() : last_;
+    return session_ != nullptr ? session_->received() : last_;
   }
   double seconds() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
@@ -47,7 +49,7 @@ class PullProgress {
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   mutable std::mutex mutex_;
   const FetchSession* session_ = nullptr;
-  FetchProgress last_;
+  uint64_t last_ = 0;
 };
 
 }  // namespace berth::image

@@ -2,7 +2,7 @@
 #include <optional>
 
 #include "base/strings.h"
-#include "image/sha256.h"
+#include "image/hash.h"
 #include "image/signature_policy.h"
 #include "image/toml_internal.h"
 #include "oci/toml.h"

@@ -29,9 +29,11 @@ bool SamePidNamespace(int pid) {
 
 }  // namespace
 
-Container::Container(Loop* loop, const os::DirFd* pod, std::string id, Events events)
+Container::Container(Loop* loop, const os::DirFd* pod, OomLedger* ledger, std::string id,
+                     Events events)
     : loop_(loop),
       pod_(pod),
+      ledger_(ledger),
       id_(std::move(id)),
       events_(std::move(events)),
       out_(loop, &log_, "stdout", [this] { OutputEnded(); }),
@@ -90,7 +92,7 @@ void Container::WatchCgroup() {
   // The counters of a group that is not the container's alone would blame it for others.
   const char* controller = groups->contains("memory") ? "memory" : "";
   if (!groups->contains(controller) || (*groups)[controller] == (*own)[controller]) return;
-  Result<> watched = oom_.Open(loop_, kCgroupRoot, *groups);
+  Result<> watched = oom_.Open(loop_, kCgroupRoot, *groups, ledger_);
   if (!watched) LogWarn(StrCat("container ", id_, ": ", watched.error().message()));
 }
 
@@ -107,7 +109,7 @@ void Container::InitEnded() {
     exit.signal = static_cast<uint32_t>(info.si_status) & 0x7f;
     exit.code = 128 + exit.signal;
   }
-  exit.oom_killed = oom_.Killed();
+  exit.oom_killed = oom_.Killed(exit.signal == SIGKILL);
   oom_.Close();
   init_.Close();
   stdin_.Reset();

@@ -39,7 +39,7 @@ class Container {
     std::function<void(Container&)> exited;
   };
 
-  Container(Loop* loop, const os::DirFd* pod, std::string id, Events events);
+  Container(Loop* loop, const os::DirFd* pod, OomLedger* ledger, std::string id, Events events);
 
   // Before the create call: opens the log and makes the pipes, or the console socket named
   // `console`.
@@ -90,6 +90,7 @@ class Container {
 
   Loop* loop_;
   const os::DirFd* pod_;
+  OomLedger* ledger_;
   std::string id_;
   Events events_;
   Phase phase_ = Phase::kCreated;

@@ -128,6 +128,7 @@ class Monitor {
   os::Fd shm_;
   os::Fd user_ns_;  // what /proc/<pid>/fd/<n> in the containers' specs leads to
   PidNsInit init_;
+  OomLedger oom_ledger_;
   std::vector<std::unique_ptr<Container>> containers_;
   std::vector<std::unique_ptr<Container>> removed_;  // destroyed by Sweep
   std::vector<std::unique_ptr<Session>> sessions_;

@@ -40,7 +40,7 @@ Result<> Monitor::BeginCreate(ReplyTo to, const Create& create, Fds fds) {
   os::DirFd log(create.has_log ? std::move(fds[next++]) : os::Fd());
 
   containers_.push_back(
-      std::make_unique<Container>(loop_, &pod_, id,
+      std::make_unique<Container>(loop_, &pod_, &oom_ledger_, id,
                                   Container::Events{[this](Container& c) { InitEnded(c); },
                                                     [this](Container& c) { ContainerEnded(c); }}));
   Container& container = *containers_.back();

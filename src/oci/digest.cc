@@ -32,11 +32,22 @@ bool IsEncoded(std::string_view text) {
   });
 }
 
-Error Bad(std::string_view text, std::string_view problem, Code code = Code::kInvalidArgument) {
-  return Error(code, StrCat("digest ", Quote(text, 100), ": ", problem));
+Error Bad(std::string_view text, std::string_view problem) {
+  return Error(Code::kInvalidArgument, StrCat("digest ", Quote(text, 100), ": ", problem));
+}
+
+std::string_view Bytes(std::span<const uint8_t> hash) {
+  return {reinterpret_cast<const char*>(hash.data()), hash.size()};
 }
 
 }  // namespace
+
+Digest::Digest(std::string_view algorithm, std::string_view hex) {
+  auto end = std::copy(algorithm.begin(), algorithm.end(), text_.begin());
+  *end++ = ':';
+  end = std::copy(hex.begin(), hex.end(), end);
+  size_ = static_cast<uint8_t>(end - text_.begin());
+}
 
 Result<Digest> Digest::Parse(std::string_view text) {
   size_t colon = text.find(':');
@@ -46,37 +57,29 @@ Result<Digest> Digest::Parse(std::string_view text) {
   if (text.size() > kMaxDigestText || !IsAlgorithm(name) || !IsEncoded(encoded)) {
     return Bad(text, "bad syntax");
   }
-  // sha512 must have its own form to be called valid but unsupported.
-  bool bad_sha512 = name == "sha512" && (encoded.size() != 128 || !IsLowerHex(encoded));
-  if (bad_sha512) return Bad(text, "not 128 lower-case hexadecimal digits");
-  if (name != kAlgorithm) {
-    return Bad(text, StrCat("algorithm ", name, " is not supported"), Code::kUnimplemented);
+  if (name != kSha256 && name != kSha512) {
+    return Bad(text, StrCat("algorithm ", name, " is not supported"));
   }
-  if (encoded.size() != kHexSize || !IsLowerHex(encoded)) {
-    return Bad(text, "not 64 lower-case hexadecimal digits");
+  const size_t size = name == kSha256 ? kHexSize : 2 * kHexSize;
+  if (encoded.size() != size || !IsLowerHex(encoded)) {
+    return Bad(text, StrCat("not ", size, " lower-case hexadecimal digits"));
   }
-  Digest digest;
-  std::copy(text.begin(), text.end(), digest.text_.begin());
-  return digest;
+  return Digest(name, encoded);
 }
 
 Result<Digest> Digest::FromHex(std::string_view hex) {
   if (hex.size() != kHexSize || !IsLowerHex(hex)) {
     return Bad(hex, "not 64 lower-case hexadecimal digits");
   }
-  return Parse(StrCat(kAlgorithm, ":", hex));
+  return Digest(kSha256, hex);
 }
 
 Digest Digest::FromSha256(std::span<const uint8_t, 32> hash) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  Digest digest;
-  auto out = std::copy(kAlgorithm.begin(), kAlgorithm.end(), digest.text_.begin());
-  *out++ = ':';
-  for (uint8_t byte : hash) {
-    *out++ = kHex[byte >> 4];
-    *out++ = kHex[byte & 15];
-  }
-  return digest;
+  return Digest(kSha256, HexEncode(Bytes(hash)));
+}
+
+Digest Digest::FromSha512(std::span<const uint8_t, 64> hash) {
+  return Digest(kSha512, HexEncode(Bytes(hash)));
 }
 
 }  // namespace berth::oci

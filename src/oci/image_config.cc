@@ -43,7 +43,10 @@ Result<std::vector<Digest>> ReadDiffIds(const JsonReader& root) {
   if (!rootfs.Has("diff_ids")) return out;  // how Docker writes an image without layers
   for (const JsonReader& json : TRY(TRY(rootfs.Required("diff_ids")).Elements(kMaxLayers))) {
     std::string text = TRY(json.String());
-    out.push_back(TRY(Digest::Parse(text), json.path()));
+    const Digest digest = TRY(Digest::Parse(text), json.path());
+    // What layers are known by here, and everywhere else so far.
+    if (digest.algorithm() != Digest::Algorithm::kSha256) return json.Fail("not a sha256 digest");
+    out.push_back(digest);
   }
   return out;
 }

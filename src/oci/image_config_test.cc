@@ -83,6 +83,8 @@ TEST(ImageConfigTest, ErrorsNameTheField) {
       {"/rootfs/diff_ids", nullptr, "rootfs.diff_ids: is null"},
       {"/rootfs/diff_ids/0", "sha256:../../x", "rootfs.diff_ids[0]: digest"},
       {"/rootfs/diff_ids/0", "", "rootfs.diff_ids[0]: digest \"\": no algorithm"},
+      {"/rootfs/diff_ids/0", "sha512:" + std::string(128, 'a'),
+       "rootfs.diff_ids[0]: not a sha256 digest"},
       {"/rootfs/diff_ids", std::vector<std::string>(129, kDigest), "diff_ids: more than 128"},
   };
   for (const Patch& patch : table) {

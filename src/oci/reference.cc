@@ -181,7 +181,7 @@ std::string Reference::RegistryHost() const {
 std::optional<Digest> ParseImageId(std::string_view text) {
   auto digest =
       text.find(':') == std::string_view::npos ? Digest::FromHex(text) : Digest::Parse(text);
-  if (!digest) return std::nullopt;
+  if (!digest || digest->algorithm() != Digest::Algorithm::kSha256) return std::nullopt;
   return *digest;
 }
 

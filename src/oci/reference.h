@@ -26,7 +26,7 @@ class Reference {
   static constexpr size_t kMaxPath = 255;
   static constexpr size_t kMaxTag = 128;
 
-  // InvalidArgument ("image reference ...: ..."), Unimplemented for a digest that is not sha256.
+  // InvalidArgument ("image reference ...: ...").
   static Result<Reference> Parse(std::string_view text);
 
   // "docker.io", "registry.example:5000", "[::1]:5000".

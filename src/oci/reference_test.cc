@@ -114,8 +114,7 @@ TEST(ReferenceTest, RefusesWhatIsNoName) {
     EXPECT_FAILS(Reference::Parse(bad.text), Code::kInvalidArgument, bad.fragment);
     EXPECT_FAILS(Reference::Parse(bad.text), Code::kInvalidArgument, "image reference \"");
   }
-  EXPECT_FAILS(Reference::Parse("app@sha512:" + kHex + kHex), Code::kUnimplemented,
-               "sha512 is not supported");
+  EXPECT_FAILS(Reference::Parse("app@md5:" + kHex), Code::kInvalidArgument, "md5 is not supported");
 }
 
 TEST(ReferenceTest, AcceptsTheLongestAllowed) {
@@ -135,6 +134,7 @@ TEST(ReferenceTest, GivesTagAndDigestForms) {
   EXPECT_FALSE(pinned.TagForm());
   EXPECT_EQ(pinned.ManifestName(), kDigest);
   EXPECT_EQ(Reference::Parse("busybox:1@" + kDigest)->ManifestName(), kDigest);
+  EXPECT_EQ(Reference::Parse("app@sha512:" + kHex + kHex)->ManifestName(), "sha512:" + kHex + kHex);
 }
 
 TEST(ReferenceTest, OnlyDockerHubHasAnotherHost) {
@@ -150,6 +150,7 @@ TEST(ImageIdTest, IsWholeLowerCaseHexOnly) {
   EXPECT_FALSE(LooksLikeImageId(kHex.substr(1)));
   EXPECT_FALSE(LooksLikeImageId(std::string(64, 'C')));
   EXPECT_FALSE(LooksLikeImageId("sha512:" + kHex));
+  EXPECT_FALSE(LooksLikeImageId("sha512:" + kHex + kHex));
   EXPECT_FALSE(LooksLikeImageId("docker.io/library/" + kHex));
 }
 

@@ -208,22 +208,29 @@ Result<> CheckFile(std::string_view file) {
   return Ok();
 }
 
+// Where a file to read is, below the root directory. The root group "/" has files to read too.
+Result<std::string> FilePath(const Cgroups& cgroups, std::string_view path,
+                             std::string_view controller, std::string_view file) {
+  const bool root = path == "/";
+  if (!root) TRY(Cgroups::CheckPath(path));
+  TRY(CheckFile(file));
+  const std::string hierarchy = TRY(HierarchyOf(cgroups, controller));
+  const std::string group = root ? hierarchy : Below(hierarchy, path);
+  return group.empty() ? std::string(file) : StrCat(group, "/", file);
+}
+
 }  // namespace
 
 Result<std::string> Cgroups::Read(std::string_view path, std::string_view controller,
                                   std::string_view file) const {
-  TRY(CheckPath(path));
-  TRY(CheckFile(file));
-  const std::string group = Below(TRY(HierarchyOf(*this, controller)), path);
-  return TRY(root_.ReadFile(StrCat(group, "/", file), kFileLimit), "read cgroup file");
+  return TRY(root_.ReadFile(TRY(FilePath(*this, path, controller, file)), kFileLimit),
+             "read cgroup file");
 }
 
 Result<Fd> Cgroups::OpenFile(std::string_view path, std::string_view controller,
                              std::string_view file) const {
-  TRY(CheckPath(path));
-  TRY(CheckFile(file));
-  const std::string group = Below(TRY(HierarchyOf(*this, controller)), path);
-  return TRY(root_.Open(StrCat(group, "/", file), O_RDONLY | O_NONBLOCK), "open cgroup file");
+  return TRY(root_.Open(TRY(FilePath(*this, path, controller, file)), O_RDONLY | O_NONBLOCK),
+             "open cgroup file");
 }
 
 Result<> Cgroups::Write(std::string_view path, std::string_view controller, std::string_view file,

@@ -51,7 +51,7 @@ class Cgroups {
   // until empty or the rounds are over.
   Result<> Kill(std::string_view path) const;
   // One file of one controller ("memory", "memory.limit_in_bytes"); NotFound when missing. For v2
-  // the controller is ignored.
+  // the controller is ignored. Read and OpenFile also take the root group, "/".
   Result<std::string> Read(std::string_view path, std::string_view controller,
                            std::string_view file) const;
   Result<> Write(std::string_view path, std::string_view controller, std::string_view file,

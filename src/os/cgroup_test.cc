@@ -44,6 +44,24 @@ TEST_F(FixtureTest, V2IsKnownByItsControllersFile) {
   EXPECT_THAT(cgroups.hierarchies(), ElementsAre(""));
 }
 
+TEST_F(FixtureTest, RootGroupsFilesCanBeReadAndNotWritten) {
+  ASSERT_TRUE(dir_.WriteFile("cgroup.controllers", "cpu memory\n", 0644));
+  Cgroups v2 = Detect();
+  EXPECT_EQ(*v2.Read("/", "", "cgroup.controllers"), "cpu memory\n");
+  EXPECT_TRUE(v2.OpenFile("/", "memory", "cgroup.controllers"));
+  Result<> written = v2.Write("/", "", "cgroup.controllers", "x");
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(v2.Read("/", "", "../x").error().code(), Code::kInvalidArgument);
+}
+
+TEST_F(FixtureTest, RootGroupOfOneHierarchy) {
+  Put("memory/memory.memsw.limit_in_bytes", "9\n");
+  Cgroups v1 = Detect();
+  EXPECT_EQ(*v1.Read("/", "memory", "memory.memsw.limit_in_bytes"), "9\n");
+  EXPECT_EQ(v1.Read("/", "hugetlb", "cgroup.procs").error().code(), Code::kNotFound);
+}
+
 TEST_F(FixtureTest, V1HierarchiesAreDirectoriesNotLinks) {
   for (const char* name : {"memory", "cpu,cpuacct", "systemd"})
     ASSERT_TRUE(dir_.MakeDir(name, 0755));

@@ -70,7 +70,9 @@ Result<Mount> Assemble(OverlayStyle style, const OverlayOptions& options,
   TRY(fs.SetString("source", options.source));
   Result<> lower = SetLower(style, options, fs);
   if (!lower) {
-    unknown_style = style != OverlayStyle::kOption && lower.error().sys_errno() == EINVAL;
+    // Before 6.5 overlay takes no descriptor at all: EOPNOTSUPP.
+    const int error = lower.error().sys_errno();
+    unknown_style = style != OverlayStyle::kOption && (error == EINVAL || error == EOPNOTSUPP);
     return std::move(lower.error());
   }
   TRY(SetUpper(style, options, fs));

@@ -263,6 +263,9 @@ Result<oci::ContainerPlan> PlanContainer(const ContainerInputs& in) {
   plan.min_oom_score_adj = in.facts.oom_score_adj_floor;
   plan.annotations = AllowedAnnotations(in.engine, in.sandbox.handler,
                                         in.sandbox.config.annotations, in.config.annotations);
+  // Releases of crun differ in whether they put the container into a group inside its scope; limits,
+  // statistics and signals are about the scope itself.
+  if (in.engine.systemd_cgroup) plan.runtime_annotations["run.oci.systemd.subgroup"] = "";
   return plan;
 }
 

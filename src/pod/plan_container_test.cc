@@ -43,6 +43,21 @@ struct Inputs {
 
 using Kind = oci::PlanNamespace::Kind;
 
+TEST(PlanContainer, SystemdDriverPutsItIntoAScopeWithoutAGroupInside) {
+  Inputs in;
+  in.sandbox.cgroup_path = "kubepods-pod1.slice";
+  in.engine.systemd_cgroup = true;
+  auto plan = in.Plan();
+  ASSERT_TRUE(plan) << plan.error().message();
+  EXPECT_EQ(plan->cgroups_path, "kubepods-pod1.slice:berth:" + kContainer);
+  auto spec = oci::BuildSpec(*plan);
+  ASSERT_TRUE(spec) << spec.error().message();
+  EXPECT_EQ(spec->annotations,
+            (std::map<std::string, std::string>{{"run.oci.systemd.subgroup", ""}}));
+  in.engine.systemd_cgroup = false;
+  EXPECT_TRUE(in.Plan()->runtime_annotations.empty());
+}
+
 TEST(PlanContainer, AnOrdinaryContainerJoinsItsPod) {
   Inputs in;
   in.user = {5, 6, {6, 7}, "u", "/home/u"};

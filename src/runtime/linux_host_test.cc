@@ -35,6 +35,10 @@ TEST_F(LinuxHostTest, FactsAreOfThisKernel) {
     EXPECT_THAT(host_->Facts().capabilities, ::testing::Contains("CAP_CHOWN"));
   }
   EXPECT_TRUE(host_->Facts().has_seccomp);
+  if (!host_->Facts().cgroup_v2) {
+    EXPECT_EQ(host_->Facts().has_swap_limit,
+              ::access("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes", F_OK) == 0);
+  }
   EXPECT_GE(host_->Facts().oom_score_adj_floor, -1000);
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Every fuzz target for a minute, under clang with libFuzzer, ASan and UBSan.   run.py [--seconds N] [--merge] [TARGET...]
+"""Every fuzz target for a minute, under clang with libFuzzer, ASan and UBSan, and the adversarial suites built alike.
+run.py [--seconds N] [--merge] [TARGET...]
 Starts from tests/fuzz/corpus; what is found on the way is kept in .cache/fuzz for the next run, and with --merge what adds
 to the coverage goes into the corpus. A crash leaves its input in .cache/fuzz and is printed."""
 import argparse
@@ -16,15 +17,18 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD, KEPT, CORPUS = ROOT / "build" / "fuzz", ROOT / ".cache" / "fuzz", ROOT / "tests" / "fuzz" / "corpus"
 CLANG = "clang++-19"
 MAX_INPUT = {"unpack": 64 << 10, "archive": 64 << 10}
+# name -> (program, its tests, what they count): crafted inputs with a known outcome, the programs in their sandboxes.
+SUITES = {"adversarial": ("unpack_test", "AdversarialTest.*", "layers"),
+          "hostile_manifests": ("fetch_test", "HostileManifestTest.*", "documents")}
 
 
-def build():
+def build(targets):
     if shutil.which(CLANG) is None:
         raise SystemExit(f"{CLANG} is missing: apt-get install clang-19 libclang-rt-19-dev")
     launcher = ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
     subprocess.run(["cmake", "-S", ROOT, "-B", BUILD, "-G", "Ninja", f"-DCMAKE_CXX_COMPILER={CLANG}", "-DBERTH_FUZZ=ON",
                     "-DCMAKE_BUILD_TYPE=RelWithDebInfo", *launcher], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", BUILD, "--target", "fuzz_targets"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "--build", BUILD, "--target", *targets], check=True, stdout=subprocess.DEVNULL)
 
 
 def fuzz(name, seconds, scratch):
@@ -45,6 +49,17 @@ def fuzz(name, seconds, scratch):
     return False, done.stdout[-4000:]
 
 
+def suite(name):
+    """(works, what to print)."""
+    program, tests, what = SUITES[name]
+    done = subprocess.run(["unshare", "-m", "--propagation", "private", BUILD / "bin" / program, f"--gtest_filter={tests}"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=1200)
+    crafted = sum(map(int, re.findall(rf"^(\d+) crafted {what}$", done.stdout, re.M)))
+    if done.returncode == 0 and crafted > 0 and "[  SKIPPED ]" not in done.stdout:
+        return True, f"{crafted} crafted {what}"
+    return False, done.stdout[-4000:]
+
+
 def merge(name):
     merged = KEPT / f"{name}.merged"
     shutil.rmtree(merged, ignore_errors=True)
@@ -62,14 +77,15 @@ def main():
     parser.add_argument("targets", nargs="*")
     options = parser.parse_args()
     known = sorted(path.name.removesuffix("_fuzz.cc") for path in (ROOT / "tests" / "fuzz").glob("*_fuzz.cc"))
-    build()
+    chosen = options.targets or [*SUITES, *known]
+    build([SUITES[name][0] if name in SUITES else f"{name}_fuzz" for name in chosen])
     passed = failed = 0
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as scratch:
-        for name in options.targets or known:
-            good, text = fuzz(name, options.seconds, scratch)
+        for name in chosen:
+            good, text = suite(name) if name in SUITES else fuzz(name, options.seconds, scratch)
             print(f"{'ok    ' if good else 'FAILED'} {name}: {text}", flush=True)
             passed, failed = passed + good, failed + (not good)
-            if options.merge and good:
+            if options.merge and good and name not in SUITES:
                 merge(name)
     print(f"{passed} passed, {failed} failed, 0 skipped")
     return 1 if failed or not passed else 0

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images: every form a registry or an archive serves, and what is told about them."""
 import contextlib
+import hashlib
 import subprocess
 
+from support import oci
+from support.scripted_registry import ScriptedRegistry
 from support.suite import contains, equal, test
 
 HTTP, HTTPS = "127.0.0.1:5000", "127.0.0.1:5443"
@@ -82,6 +85,33 @@ def test_pull_by_digest(node):
     with pulled(node, reference) as identifier:
         equal(identifier, node.images.ours.id, "id")
         equal(node.json("inspecti", reference)["status"]["repoTags"], [], "tags")
+
+
+@test
+def test_content_named_by_sha512_is_checked_and_found_by_it(node):
+    def sha512(data):
+        return "sha512:" + hashlib.sha512(data).hexdigest()
+
+    image = oci.Image([oci.Tree().file("f", "long digest\n").bytes()], {"Cmd": ["x"]})
+    identifier = image.id
+    for descriptor in (image.manifest_value["config"], *image.manifest_value["layers"]):
+        data = image.blobs[descriptor["digest"]]
+        descriptor["digest"] = sha512(data)
+        image.blobs[sha512(data)] = data
+    registry = ScriptedRegistry(image, {"damaged": lambda handler, kind, body, _: kind == "layer" and
+                                        (handler.send(200, body[:-1] + b"?"), True)[1]})
+    try:
+        reference = f"{registry.host}/app@{sha512(image.manifest)}"
+        node.crictl("pull", reference)
+        status = node.json("inspecti", reference)["status"]
+        equal((status["id"], status["repoDigests"]), (identifier, [reference]), "id and digests")
+        node.crictl("rmi", reference)
+        node.refused("pull", f"{registry.host}/damaged@{sha512(image.manifest)}", code="DataLoss", parts=["sha512:", "wrong content"])
+        other = f"{registry.host}/app@{sha512(b'other')}"
+        node.refused("pull", other, code="DataLoss", parts=["wrong content, its digest is sha512:"])
+        node.refused("pull", f"{registry.host}/app@md5:{'0' * 32}", code="InvalidArgument", parts="algorithm md5 is not supported")
+    finally:
+        registry.close()
 
 
 @test

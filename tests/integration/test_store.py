@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The image store as its operator sees it: pulls that go on, checks and repairs, pinned images, a policy of signatures."""
+import re
 import subprocess
 import time
 
@@ -75,6 +76,55 @@ def test_a_pull_is_seen_while_it_goes_on_and_ends_with_its_caller(node):
         equal(list((node.root / "images" / "tmp").iterdir()), [], "unfinished layers")
     finally:
         registry.close()
+
+
+@test
+def test_how_far_a_pull_is_stands_in_status_metrics_and_log(node):
+    def slowly(handler, kind, body, _):
+        if kind != "layer":
+            return False
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        for begin in range(0, 24_000, 1000):  # 12 s: longer than the time between two lines of the log
+            handler.wfile.write(body[begin:begin + 1000])
+            handler.wfile.flush()
+            time.sleep(0.5)
+        handler.wfile.write(body[24_000:])
+        return True
+
+    def metric(name):
+        lines = [line.split(" ") for line in node.berth("metrics").out.splitlines() if not line.startswith("#")]
+        equal(len({key for key, _ in lines}), len(lines), "series")
+        return int(dict(lines)[name])
+
+    noise = bytes((i * i * 31 + i // 7) % 251 for i in range(200_000))
+    image = oci.Image([oci.Tree().file("n", noise).bytes()], {}, gzipped=False)
+    size = sum(len(image.blobs[digest]) for digest in image.layer_digests)
+    registry = ScriptedRegistry(image, {"slow": slowly})
+    reference = f"{registry.host}/slow:1"
+    try:
+        done, received = metric('berth_image_pulls_total{result="done"}'), metric("berth_image_pull_received_bytes_total")
+        mark = node.log_mark()
+        assert "pulling" not in node.berth("status").out
+        pull = subprocess.Popen(node.command("pull", reference), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        pattern = re.compile(rf"^pulling {re.escape(reference)}: 0/1 layers, (\d+) of {size} bytes, \d+ s, 1 caller$", re.M)
+        seen = [int(eventually(lambda: pattern.search(node.berth("status").out))[1])]
+        eventually(lambda: int(pattern.search(node.berth("status").out)[1]) > seen[0], 5)
+        assert 0 < metric(f'berth_image_pull_received_bytes{{image="{reference}"}}') < size
+        equal(metric(f'berth_image_pull_size_bytes{{image="{reference}"}}'), size, "size")
+        equal(metric("berth_image_pulls_running"), 1, "running")
+        equal(pull.wait(40), 0, "exit code of crictl pull")
+        log = node.log_since(mark)
+        assert re.search(rf"pull {re.escape(reference)}: 0/1 layers, \d+ of {size} bytes, 1\d s, 1 caller", log), log
+        contains(log, f"1 of 1 layers, {size} bytes received")
+        assert "pulling" not in node.berth("status").out
+        equal(metric('berth_image_pulls_total{result="done"}'), done + 1, "pulls")
+        equal(metric("berth_image_pull_received_bytes_total"), received + size, "bytes")
+        equal(metric("berth_image_pulls_running"), 0, "running")
+    finally:
+        registry.close()
+        node.crictl("rmi", reference, check=False)
 
 
 @test

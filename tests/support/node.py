@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node under test: one berthd with directories of its own, and crictl to drive it."""
+import contextlib
 import itertools
 import json
 import os
@@ -46,23 +47,39 @@ class Node:
         self.log = self.work / "berthd.log"
         self._number = itertools.count(1)
         self._crictl = tools.crictl()
-        self.write_config(options or {}, fragment)
+        self._options = options or {}
+        self.write_config({}, fragment)
         (self.work / "crictl.yaml").write_text(f"runtime-endpoint: {self.socket}\nimage-endpoint: {self.socket}\ntimeout: 20\n")
 
     # ------------------------------------------------------------------ daemon
     def write_config(self, options, fragment=""):
+        """`options`: section -> {key: value}, beside those that the node was made with."""
         values = {"": {"root": str(self.root), "state": str(self.state), "listen": self.socket, "log_level": "debug"},
                   "runtime": {"cgroup_driver": "cgroupfs", "cgroup_parent": environment.cgroup_parent(),
                               "cdi_spec_dirs": [str(self.cdi / "low"), str(self.cdi / "high")]},
                   "network": {"conf_dirs": [str(self.cni)], "native_plugins": PLUGINS != "reference"},
                   "image": {"certs_dirs": [str(self.certs)]}}
-        for section, entries in options.items():
+        for section, entries in [*self._options.items(), *options.items()]:
             values.setdefault(section, {}).update(entries)
         lines = []
         for section, entries in values.items():
             lines += [f"[{section}]"] if section else []
             lines += [f"{key} = {json.dumps(value)}" for key, value in entries.items()]
         self.config.write_text("\n".join(lines) + "\n" + fragment)
+
+    @contextlib.contextmanager
+    def configured(self, options, prefix=()):
+        """Runs with more in its configuration until the end, started by `prefix` (env, for example)."""
+        self.write_config(options)
+        self.stop_daemon()
+        self.start(prefix=prefix)
+        try:
+            yield
+        finally:
+            self.write_config({})
+            if self.running():
+                self.stop_daemon()
+            self.start()
 
     def start(self, wait=True, prefix=()):
         with open(self.log, "ab") as log:

@@ -19,13 +19,13 @@ def free_port_open(port, seconds=10):
 class Registry:
     """One registry process, `auth` as in its configuration file; storage can be shared by two of them, since both only read it after the images are pushed."""
 
-    def __init__(self, work, storage, port, certificate=None, auth=""):
+    def __init__(self, work, storage, port, certificate=None, auth="", access_log=False):
         self.host = f"127.0.0.1:{port}"
         self.storage = pathlib.Path(storage)
         self.storage.mkdir(parents=True, exist_ok=True)
         config = work / f"registry-{port}.yml"
         tls = f"\n  tls:\n    certificate: {certificate[0]}\n    key: {certificate[1]}" if certificate else ""
-        config.write_text(f"version: 0.1\nlog:\n  level: warn\n  accesslog:\n    disabled: true\nstorage:\n"
+        config.write_text(f"version: 0.1\nlog:\n  level: warn\n  accesslog:\n    disabled: {str(not access_log).lower()}\nstorage:\n"
                           f"  filesystem:\n    rootdirectory: {self.storage}\n  delete:\n    enabled: true\n"
                           f"http:\n  addr: 127.0.0.1:{port}{tls}\n{auth}")
         self._log = open(work / f"registry-{port}.log", "wb")
@@ -55,7 +55,7 @@ def make_certificates(directory):
             "-addext", "basicConstraints=critical,CA:TRUE", "-keyout", ca_key, "-out", ca)
     key, request, certificate, extensions = (directory / n for n in ("server.key", "server.csr", "server.crt", "server.ext"))
     openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", request)
-    extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:*.berth.test\n")
     openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "2",
             "-extfile", extensions, "-out", certificate)
     return ca, (certificate, key)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A registry that does to each repository what its name says: answers, lies, stalls, redirects. Plain HTTP on loopback."""
+"""A registry that does to each repository what its name says: answers, lies, stalls, redirects. On loopback, plain HTTP unless told
+otherwise."""
 import base64
 import http.server
 import json
@@ -14,8 +15,8 @@ class ScriptedRegistry:
     """faults: repository -> function(request handler, kind, body, content type), kind "manifest", "config" or "layer"; a
     repository without one is served as it should be. `seen` has every request as (method, path, headers, body)."""
 
-    def __init__(self, image, faults):
-        self.image, self.faults, self.seen = image, faults, []
+    def __init__(self, image, faults, context=None, address="127.0.0.1"):
+        self.image, self.faults, self.seen, self.connections = image, faults, [], 0
         registry = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -24,6 +25,10 @@ class ScriptedRegistry:
 
             def log_message(self, *_):
                 pass
+
+            def setup(self):
+                registry.connections += 1
+                super().setup()
 
             def do_GET(self):
                 self._serve()
@@ -53,9 +58,11 @@ class ScriptedRegistry:
                 if length not in (None, "none") and length != len(body):
                     self.close_connection = True
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = http.server.ThreadingHTTPServer((address, 0), Handler)
         self.server.daemon_threads = True
-        self.host = f"127.0.0.1:{self.server.server_address[1]}"
+        if context:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.host = f"{address}:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def content(self, path):
@@ -65,7 +72,7 @@ class ScriptedRegistry:
         if rest.startswith("manifests/"):
             return repository, "manifest", image.manifest, oci.MANIFEST
         name = rest.removeprefix("blobs/")
-        kind = "config" if name == image.id else "layer"
+        kind = "config" if name == image.manifest_value["config"]["digest"] else "layer"
         return repository, kind, image.blobs.get(name), "application/octet-stream"
 
     def answer(self, handler):

@@ -42,7 +42,7 @@ Result<Request> DecodeRequest(std::string_view bytes) {
   Request request;
   uint8_t verb = TRY(reader.U8());
   if (verb < static_cast<uint8_t>(Verb::kImportImage) ||
-      verb > static_cast<uint8_t>(Verb::kVerifyImages)) {
+      verb > static_cast<uint8_t>(Verb::kShowMetrics)) {
     return Error(Code::kInvalidArgument, StrCat("admin verb ", verb, " is unknown"));
   }
   request.verb = static_cast<Verb>(verb);

@@ -15,7 +15,7 @@ inline constexpr uint32_t kVersion = 1;
 inline constexpr const char* kSocketName = "admin.sock";
 inline constexpr size_t kMessageLimit = 64U << 10;
 
-enum class Verb : uint8_t { kImportImage = 1, kListPulls = 2, kVerifyImages = 3 };
+enum class Verb : uint8_t { kImportImage = 1, kListPulls = 2, kVerifyImages = 3, kShowMetrics = 4 };
 
 // kImportImage carries one fd: an OCI layout directory, or a regular file with an OCI or docker
 // archive.
@@ -28,7 +28,7 @@ struct Request {
 struct Answer {
   Code code = Code::kOk;
   std::string message;             // when code is not kOk
-  std::vector<std::string> lines;  // image ids, pulls or layers, as they are printed
+  std::vector<std::string> lines;  // image ids, pulls, layers or metrics, as they are printed
 };
 
 std::string Encode(const Request& request);

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <thread>
 
+#include "api/admin/metrics.h"
 #include "api/admin/protocol.h"
 #include "base/executor.h"
 #include "base/log.h"
@@ -19,12 +20,6 @@
 namespace berth::api::admin {
 
 namespace {
-
-std::string Line(const image::PullStatus& pull) {
-  return StrCat(pull.reference, ": ", pull.layers_done, "/", pull.layers, " layers, ",
-                pull.received_bytes, " of ", pull.total_bytes, " bytes, ", pull.seconds, " s, ",
-                pull.waiting, pull.waiting == 1 ? " caller" : " callers");
-}
 
 std::string Line(const image::LayerCheck& check) {
   std::string_view state = "good";
@@ -86,7 +81,12 @@ struct Server::Impl {
     Request request = TRY(DecodeRequest(message.bytes));
     Answer answer;
     if (request.verb == Verb::kListPulls) {
-      for (const image::PullStatus& pull : maintenance.Pulls()) answer.lines.push_back(Line(pull));
+      for (const image::PullStatus& pull : maintenance.Pulls())
+        answer.lines.push_back(image::PullLine(pull));
+      return answer;
+    }
+    if (request.verb == Verb::kShowMetrics) {
+      answer.lines = PullMetrics(maintenance.Pulls(), maintenance.Totals());
       return answer;
     }
     if (request.verb == Verb::kVerifyImages) {

@@ -77,9 +77,10 @@ image::ImageProcess ToProcess(const oci::ImageProcess& process) {
 }
 
 RemoteImage ToRemoteImage(const ResolvedImage& image) {
+  // The id is the same by whatever digest a manifest names the config.
   RemoteImage out{
-      image.manifest.config.digest, {}, {}, image.config_json, ToProcess(image.config.process),
-      image.config.process.labels,  {}};
+      Sha256::Of(image.config_json), {}, {}, image.config_json, ToProcess(image.config.process),
+      image.config.process.labels,   {}};
   for (size_t i = 0; i < image.manifest.layers.size(); ++i) {
     const oci::Layer& layer = image.manifest.layers[i];
     out.layers.push_back({layer.descriptor.digest, image.config.diff_ids[i],

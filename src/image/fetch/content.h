@@ -11,7 +11,7 @@
 #include "base/result.h"
 #include "image/fetch/http.h"
 #include "image/fetcher.h"
-#include "image/sha256.h"
+#include "image/hash.h"
 #include "oci/image.h"
 
 namespace berth::image::fetch {
@@ -37,14 +37,15 @@ class Content {
 // digest differ.
 class Verifier {
  public:
-  explicit Verifier(const oci::Descriptor& expected) : expected_(expected) {}
+  explicit Verifier(const oci::Descriptor& expected)
+      : expected_(expected), hash_(expected.digest.algorithm()) {}
   Result<> Update(std::string_view bytes);
   Result<> Finish();
   uint64_t seen() const { return seen_; }
 
  private:
   const oci::Descriptor& expected_;
-  Sha256 hash_;
+  Hash hash_;
   uint64_t seen_ = 0;
 };
 

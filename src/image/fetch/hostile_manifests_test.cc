@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Crafted manifests, indexes and configs as a registry may send them, through the whole resolution:
 // each gives one error that names its cause, no layer is asked for, and the next good image works.
+#include <cstdio>
+
 #include "image/fetch/registry_fixture.h"
 
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
@@ -72,6 +74,8 @@ class HostileManifestTest : public RegistryTest {
   }
 
   void Refuses(const std::vector<Case>& cases) {
+    // tests/fuzz/run.py adds these up.
+    std::printf("%zu crafted documents\n", cases.size());
     registry_.Push("app", "good", image_);
     for (const Case& c : cases) {
       SCOPED_TRACE(c.name);
@@ -114,7 +118,7 @@ TEST_F(HostileManifestTest, Digests) {
       layer("not hexadecimal", "sha256:" + kHex.substr(1) + "g", "digest \"sha256:aaaa"),
       layer("short sha512", "sha512:" + kHex,
             StrCat("digest \"sha512:", kHex, "\": not 128 lower-case hexadecimal digits")),
-      layer("sha512", "sha512:" + kHex + kHex, "digest \"sha512:aaaa", Code::kUnimplemented),
+      layer("another algorithm", "sha384:" + kHex + kHex.substr(32), "digest \"sha384:aaaa"),
       layer("empty", "", "digest \"\": no algorithm"),
       layer("path", "a/b", "digest \"a/b\": no algorithm"),
       layer("only the algorithm", "sha256:", "digest \"sha256:\": bad syntax"),

@@ -138,13 +138,20 @@ void SetTls(Options& options, const TlsSettings& tls) {
   options.Set(CURLOPT_SSLKEY_BLOB, &key);
 }
 
-// Only what the operator configured: nothing from the environment of this process.
+// Only what the operator configured: nothing from the environment of this process. A proxy with TLS
+// is trusted as the server behind it.
 void SetProxy(Options& options, const HttpRequest& request) {
   const ProxySettings* proxy = request.proxy;
   const bool direct = proxy == nullptr || request.url.IsInternal();
   options.Set(CURLOPT_PROXY,
               direct ? "" : (request.url.https() ? proxy->https : proxy->http).c_str());
-  if (!direct) options.Set(CURLOPT_NOPROXY, proxy->none.c_str());
+  if (direct) return;
+  options.Set(CURLOPT_NOPROXY, proxy->none.c_str());
+  options.Set(CURLOPT_PROXY_CAINFO, nullptr);
+  options.Set(CURLOPT_PROXY_CAPATH, nullptr);
+  if (request.tls == nullptr || request.tls->ca_pem.empty()) return;
+  curl_blob ca = Blob(request.tls->ca_pem);
+  options.Set(CURLOPT_PROXY_CAINFO_BLOB, &ca);
 }
 
 CURLcode Prepare(Exchange& x, curl_slist* headers, char* error_text) {
@@ -175,6 +182,13 @@ CURLcode Prepare(Exchange& x, curl_slist* headers, char* error_text) {
   options.Set(CURLOPT_NOPROGRESS, 0L);
   if (request.tls != nullptr) SetTls(options, *request.tls);
   return options.code();
+}
+
+// The proxy's own refusal, of a request or of a tunnel (RFC 9110 section 15.5.8).
+bool ProxyRefused(CURL* curl, long status) {
+  long tunnel = 0;
+  curl_easy_getinfo(curl, CURLINFO_HTTP_CONNECTCODE, &tunnel);
+  return status == 407 || tunnel == 407;
 }
 
 Error Failed(const Url& url, CURLcode code, std::string_view text) {
@@ -241,6 +255,9 @@ Result<HttpResponse> HttpClient::Get(const HttpRequest& request) {
   }
   code = curl_easy_perform(x.curl);
   curl_easy_getinfo(x.curl, CURLINFO_RESPONSE_CODE, &x.response.status);
+  if (ProxyRefused(x.curl, x.response.status))
+    return Error(Code::kUnauthenticated,
+                 StrCat(request.url.Shown(), ": the proxy asks for other credentials (407)"));
   if (code == CURLE_OK || x.enough) {
     Give(std::move(handle));
     return std::move(x.response);

@@ -14,7 +14,7 @@ namespace {
 constexpr size_t kMaxLayoutFile = 64u << 10;
 
 std::string BlobName(const oci::Descriptor& descriptor) {
-  return StrCat("blobs/", oci::Digest::kAlgorithm, "/", descriptor.digest.hex());
+  return StrCat("blobs/", descriptor.digest.algorithm_name(), "/", descriptor.digest.hex());
 }
 
 Result<> CheckLayoutFile(Files& files) {

@@ -14,8 +14,8 @@
 
 #include "base/strings.h"
 #include "image/fetch/sandbox.h"
+#include "image/hash.h"
 #include "image/process_fetcher_files.h"
-#include "image/sha256.h"
 #include "image/testing/fake_registry.h"
 #include "os/confine.h"
 #include "os/dir_fd.h"
@@ -80,8 +80,7 @@ TEST_F(ProcessFetcherTest, PullsThroughTheSandboxInParallel) {
   auto one = std::async(std::launch::async, [&] { return Fetch(*session, 0, 0); });
   EXPECT_EQ(*Fetch(*session, 0, 1), "layer two");
   EXPECT_EQ(*one.get(), std::string(3u << 20, 'a'));
-  EXPECT_EQ(session->progress().received, (3u << 20) + 9);
-  EXPECT_EQ(session->progress().total, (3u << 20) + 9);
+  EXPECT_EQ(session->received(), (3u << 20) + 9);
   EXPECT_EQ(session->FetchLayer(0, 2, os::Fd()).error().code(), Code::kInvalidArgument);
   EXPECT_EQ(session->FetchLayer(1, 0, os::Fd()).error().code(), Code::kInvalidArgument);
 }
@@ -193,9 +192,11 @@ TEST(FileServiceTest, OpensNothingButTheFilesOfALayout) {
   const std::string hex(64, 'a');
   EXPECT_TRUE(FileService::IsLayoutFile("index.json"));
   EXPECT_TRUE(FileService::IsLayoutFile("blobs/sha256/" + hex));
+  EXPECT_TRUE(FileService::IsLayoutFile("blobs/sha512/" + hex + hex));
   for (const std::string& name :
-       {std::string("../index.json"), std::string("/etc/shadow"), "blobs/sha256/../" + hex,
-        "blobs/sha256/" + hex + "/x", std::string("blobs/sha256/"), std::string()}) {
+       {std::string("../index.json"), "blobs/sha512/" + hex, "blobs/md5/" + hex, "blobs/" + hex,
+        std::string("/etc/shadow"), "blobs/sha256/../" + hex, "blobs/sha256/" + hex + "/x",
+        std::string("blobs/sha256/"), std::string()}) {
     EXPECT_FALSE(FileService::IsLayoutFile(name)) << name;
   }
 }

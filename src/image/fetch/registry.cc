@@ -215,17 +215,19 @@ Result<> RegistryContent::AskPatiently(bool by_digest, const Visit& visit,
   }
 }
 
-Result<Document> RegistryContent::GetDocument(Server& server, const std::string& name) {
+Result<Document> RegistryContent::GetDocument(Server& server, const std::string& name,
+                                              oci::Digest::Algorithm algorithm) {
   const Want want{StrCat("manifests/", name), ManifestAccept(), oci::kMaxManifestBytes, {}};
   HttpResponse response = TRY(Ask(server, want), StrCat("manifest ", name));
   if (response.status != 200) {
     const std::string unknown = response.status == 404 ? ": manifest unknown" : "";
     return StatusError(StrCat("manifest ", reference_.Name(), " ", name, unknown), response);
   }
-  Document document{std::move(response.body), response.Header("content-type"), Sha256::Of("")};
-  document.digest = Sha256::Of(document.bytes);
+  const oci::Digest digest = Hash::Of(algorithm, response.body);
+  Document document{std::move(response.body), response.Header("content-type"), digest};
+  // One of another algorithm is not comparable; what was asked for is what counts.
   const std::string claimed = response.Header("docker-content-digest");
-  if (!claimed.empty() && claimed.starts_with("sha256:") && claimed != document.digest.str()) {
+  if (claimed.starts_with(StrCat(digest.algorithm_name(), ":")) && claimed != digest.str()) {
     return Error(Code::kDataLoss, StrCat("manifest ", name, ": digest is ", document.digest.str(),
                                          " where the registry says ", Quote(claimed, 128)));
   }
@@ -236,7 +238,9 @@ Result<Document> RegistryContent::GetRoot() {
   std::optional<Document> found;
   const auto& digest = reference_.digest();
   auto visit = [&](Server& server) -> Result<> {
-    Document document = TRY(GetDocument(server, reference_.ManifestName()));
+    Document document =
+        TRY(GetDocument(server, reference_.ManifestName(),
+                        digest ? digest->algorithm() : oci::Digest::Algorithm::kSha256));
     if (digest && document.digest != *digest) {
       return Error(Code::kDataLoss,
                    StrCat("manifest ", digest->str(), ": wrong content, its digest is ",
@@ -252,7 +256,8 @@ Result<Document> RegistryContent::GetRoot() {
 Result<Document> RegistryContent::GetManifest(const oci::Descriptor& descriptor) {
   std::optional<Document> found;
   auto visit = [&](Server& server) -> Result<> {
-    Document document = TRY(GetDocument(server, descriptor.digest.ToString()));
+    Document document =
+        TRY(GetDocument(server, descriptor.digest.ToString(), descriptor.digest.algorithm()));
     Verifier verifier(descriptor);
     TRY(verifier.Update(document.bytes), "manifest");
     TRY(verifier.Finish(), "manifest");

@@ -38,7 +38,8 @@ class RegistryContent final : public Content {
   Result<Document> GetRoot();
 
   // One of the signatures beside the manifest is by this key; FailedPrecondition beginning with
-  // kSignaturePrefix otherwise. See signature.h.
+  // kSignaturePrefix otherwise, whatever the reason, but Unavailable while the registry cannot answer.
+  // See signature.h.
   Result<> CheckSignatures(const oci::Digest& manifest, const std::string& key_pem);
 
   Result<Document> GetManifest(const oci::Descriptor& descriptor) override;
@@ -73,7 +74,10 @@ class RegistryContent final : public Content {
   Result<HttpResponse> Ask(Server& server, const Want& want);
   void NoteRetryAfter(const HttpResponse& response);
   Result<Url> FirstUrl(const Server& server, const std::string& path) const;
-  Result<Document> GetDocument(Server& server, const std::string& name);
+  // `algorithm`: of the document's digest.
+  Result<Document> GetDocument(Server& server, const std::string& name,
+                               oci::Digest::Algorithm algorithm = oci::Digest::Algorithm::kSha256);
+  Result<> FindSignature(const oci::Digest& manifest, const std::string& key_pem);
 
   const oci::Reference reference_;
   std::chrono::milliseconds retry_delay_{250};

@@ -29,6 +29,38 @@ TEST_F(RegistryTest, FetchesADockerSchema2ImageByDigest) {
   EXPECT_EQ(*Blob(*image, 0), "x");
 }
 
+TEST_F(RegistryTest, KnowsContentBySha512Too) {
+  constexpr auto kSha512 = oci::Digest::Algorithm::kSha512;
+  std::string manifest = image_.manifest;
+  const auto rename = [&](const std::string& old, const std::string& bytes) {
+    const std::string digest = Hash::Of(kSha512, bytes).ToString();
+    manifest.replace(manifest.find(old), old.size(), digest);
+    registry_.Set("/v2/app/blobs/" + digest, {200, {}, bytes});
+    return digest;
+  };
+  rename(image_.config_digest, image_.config);
+  const std::string layer = rename(image_.blob_digests[0], image_.blobs[0]);
+  rename(image_.blob_digests[1], image_.blobs[1]);
+  const std::string digest = Hash::Of(kSha512, manifest).ToString();
+  // Registries answer with the digest that they know it by.
+  registry_.Set("/v2/app/manifests/" + digest,
+                {200,
+                 {{"Content-Type", image_.manifest_type},
+                  {"Docker-Content-Digest", Sha256::Of(manifest).ToString()}},
+                 manifest});
+  auto image = Resolve("app@" + digest);
+  ASSERT_TRUE(image) << image.error().message();
+  EXPECT_EQ(root_->str(), digest);
+  EXPECT_EQ(*Blob(*image, 0), "layer one");
+  EXPECT_EQ(*Blob(*image, 1), "layer two");
+  // The id is what it is by any other digest.
+  EXPECT_EQ(ToRemoteImage(*image).config_digest.str(), image_.config_digest);
+  registry_.Set("/v2/app/blobs/" + layer, {200, {}, "layer 0ne"});
+  ExpectError(Blob(*image, 0).error(), Code::kDataLoss, "wrong content, its digest is sha512:");
+  registry_.Set("/v2/app/manifests/" + digest, {200, {}, manifest + " "});
+  ExpectError(Resolve("app@" + digest).error(), Code::kDataLoss, "wrong content");
+}
+
 TEST_F(RegistryTest, ChoosesThePlatformInAnIndex) {
   const auto arm = MakeImageDocuments({"arm layer"}, false, "arm64");
   registry_.Push("app", "arm", arm);

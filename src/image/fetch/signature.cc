@@ -97,7 +97,7 @@ Result<> CheckKey(const std::string& signature, std::string_view payload,
 }  // namespace
 
 std::string SignatureTag(const oci::Digest& manifest) {
-  return StrCat("sha256-", manifest.hex(), ".sig");
+  return StrCat(manifest.algorithm_name(), "-", manifest.hex(), ".sig");
 }
 
 Result<std::vector<SignatureLayer>> ParseSignatureManifest(std::string_view bytes) {

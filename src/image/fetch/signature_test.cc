@@ -149,6 +149,17 @@ TEST_F(SignatureTest, AreFetchedFromBesideTheImage) {
   EXPECT_TRUE(checked) << checked.error().message();
   ExpectRefused(content_->CheckSignatures(*root_, Key().pem()),
                 "SignatureValidationFailed: signature is not by this key");
+  // Whatever else is wrong with it is no reason to let the image in.
+  PushSignature("{}", key_.Sign("{}"));
+  ExpectRefused(content_->CheckSignatures(*root_, key_.pem()),
+                "SignatureValidationFailed: signed document is of another type");
+  const std::string tag = "/v2/app/manifests/sha256-" + image_.manifest_digest.substr(7) + ".sig";
+  registry_.Set(tag, {200, {}, "<html>", false, ~size_t{0}, false});
+  ExpectRefused(content_->CheckSignatures(*root_, key_.pem()),
+                "SignatureValidationFailed: signature manifest");
+  registry_.Set(tag, {403, {}, "", false, ~size_t{0}, false});
+  ExpectRefused(content_->CheckSignatures(*root_, key_.pem()),
+                "SignatureValidationFailed: manifest");
   registry_.Guard(
       [](const FakeRequest&) -> FakeAnswer { return {503, {}, "", false, ~size_t{0}, false}; });
   ExpectRefused(content_->CheckSignatures(*root_, key_.pem()), "RegistryUnavailable",

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/strings.h"
-#include "image/sha256.h"
+#include "image/hash.h"
 #include "os/dir_fd.h"
 
 namespace berth::image {
@@ -103,7 +103,6 @@ class FakeSession final : public FetchSession {
       state_->changed.wait(lock, [&] { return !state_->hold || cancelled_; });
       if (cancelled_) return Error(Code::kCancelled, "pull: cancelled");
       blob = images_[image].second.layers[layer].blob;
-      progress_.total += blob.size();
       auto found = state_->layer_failures.find(layer);
       if (found != state_->layer_failures.end()) failure = found->second;
     }
@@ -114,7 +113,7 @@ class FakeSession final : public FetchSession {
     }
     if (failure) return Error(failure->code, failure->message);
     std::lock_guard lock(state_->mutex);
-    progress_.received += blob.size();
+    received_ += blob.size();
     return Ok();
   }
 
@@ -124,9 +123,9 @@ class FakeSession final : public FetchSession {
     state_->changed.notify_all();
   }
 
-  FetchProgress progress() const override {
+  uint64_t received() const override {
     std::lock_guard lock(state_->mutex);
-    return progress_;
+    return received_;
   }
 
  private:
@@ -157,7 +156,7 @@ class FakeSession final : public FetchSession {
   std::shared_ptr<FakeFetcher::State> state_;
   RemoteSource source_;
   std::vector<std::pair<std::string, FakeImage>> images_;  // guarded by state_->mutex, as all below
-  FetchProgress progress_;
+  uint64_t received_ = 0;
   bool cancelled_ = false;
 };
 

@@ -10,7 +10,7 @@
 #include <cstdlib>
 
 #include "base/strings.h"
-#include "image/sha256.h"
+#include "image/hash.h"
 #include "os/socket.h"
 
 namespace berth::image {

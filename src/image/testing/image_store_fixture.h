@@ -13,8 +13,8 @@
 #include <thread>
 
 #include "base/strings.h"
+#include "image/hash.h"
 #include "image/image_store.h"
-#include "image/sha256.h"
 #include "image/testing/fake_fetcher.h"
 #include "tests/support/tar_writer.h"
 

@@ -219,7 +219,7 @@ std::vector<HostileLayer> BrokenArchives() {
                           6) +
                   std::string(600, '\0'),
               kBroken, "this is no tar"),
-      Refused("UnknownType", TarWriter().Add(unknown).Finish(), Code::kUnimplemented,
+      Refused("UnknownType", TarWriter().Add(unknown).Finish(), Code::kInvalidArgument,
               "entry of unknown type 90"),
       Refused("NulInAPath", TarWriter().Add(nul).Finish(), kBroken, "path"),
       Refused("NegativeSize", TarWriter().Add(negative).Finish(), kBroken, "size"),

@@ -40,7 +40,7 @@ Result<EntryType> TypeOf(char type, const std::string& path) {
     case '6':
       return EntryType::kFifo;
     default:
-      return Error(Code::kUnimplemented,
+      return Error(Code::kInvalidArgument,
                    StrCat("tar: ", Quote(path, 64), ": entry of unknown type ",
                           static_cast<int>(static_cast<uint8_t>(type))));
   }

@@ -34,7 +34,7 @@ class TarReader {
 
   // The next entry; what was not read of the one before is skipped. No value: the end of the
   // archive (two zero blocks, or the end of the stream at a header's place). DataLoss,
-  // ResourceExhausted; Unimplemented for a type nobody unpacks.
+  // ResourceExhausted. A type that nobody unpacks is InvalidArgument.
   Result<std::optional<TarEntry>> Next();
 
   struct Piece {

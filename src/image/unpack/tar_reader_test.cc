@@ -188,7 +188,7 @@ TEST(TarReaderTest, WhatIsNoTarIsDataLoss) {
   TarMember odd;
   odd.name = "odd";
   odd.type = 'V';
-  EXPECT_EQ(CodeOf(TarWriter().Add(odd).Finish()), Code::kUnimplemented);
+  EXPECT_EQ(CodeOf(TarWriter().Add(odd).Finish()), Code::kInvalidArgument);
   TarMember owner;
   owner.name = "o";
   owner.uid = 0xffffffff;

@@ -2,6 +2,7 @@
 // A client of the published runtime.v1: each Stream... call must tell what its List... call tells, once each, in messages
 // that are not empty, and end after it.   cri_v1 SOCKET [CALL NOT SERVED YET,...]
 // Or it measures one call:   cri_v1 SOCKET time CALL TIMES   writes "CALL: p50 ... p99 ... us, ... bytes".
+// Or it pulls, with credentials that crictl has no option for:   cri_v1 SOCKET pull IMAGE AUTHCONFIG-AS-JSON   writes the image's id.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/emptypb"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -82,6 +84,18 @@ func measure(ctx context.Context, connection *grpc.ClientConn, call string, time
 	fmt.Printf("%s: p50 %d p99 %d us, %d bytes\n", call, took[times/2].Microseconds(), took[times*99/100].Microseconds(), size)
 }
 
+func pull(ctx context.Context, images cri.ImageServiceClient, image, credentials string) {
+	auth := &cri.AuthConfig{}
+	if err := protojson.Unmarshal([]byte(credentials), auth); err != nil {
+		fail("credentials: %v", err)
+	}
+	answer, err := images.PullImage(ctx, &cri.PullImageRequest{Image: &cri.ImageSpec{Image: image}, Auth: auth})
+	if err != nil {
+		fail("%v", err)
+	}
+	fmt.Println(answer.GetImageRef())
+}
+
 func main() {
 	connection, err := grpc.NewClient("unix://"+os.Args[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -100,6 +114,10 @@ func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	runtime, images := cri.NewRuntimeServiceClient(connection), cri.NewImageServiceClient(connection)
+	if len(os.Args) == 5 && os.Args[2] == "pull" {
+		pull(ctx, images, os.Args[3], os.Args[4])
+		return
+	}
 
 	pods, e1 := runtime.ListPodSandbox(ctx, &cri.ListPodSandboxRequest{})
 	podStream, e2 := runtime.StreamPodSandboxes(ctx, &cri.StreamPodSandboxesRequest{})

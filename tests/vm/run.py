@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Boots a Debian machine with systemd, cgroup v2 and AppArmor under qemu, installs Berth in it and tests it there.
+run.py [--seed=N] [--cuts=N] [--keep] [PART...]
+
+Parts, in this order: unit (the service), limits (memory QoS, OOM; systemd driver), update (updates and statistics), critest, cgroupfs
+(limits and update again with that driver), reboot, power (hard stops during pulls and removals). --keep leaves the disks and the console's log."""
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import image
+import machine
+from volatile_disk import VolatileDisk
+from support import suite, tools
+
+PACKAGES = ["qemu-system-x86", "mmdebstrap", "e2fsprogs"]
+PARTS = ["unit", "limits", "update", "critest", "cgroupfs", "reboot", "power"]
+CUTS = 8
+
+
+def option(name, default=None):
+    return next((a.partition("=")[2] for a in sys.argv[1:] if a.startswith(f"--{name}=")), default)
+
+
+def install_packages():
+    known = subprocess.run(["dpkg-query", "-W", "-f=${Package} ${db:Status-Abbrev}\n", *PACKAGES], capture_output=True, text=True)
+    if sum(line.endswith("ii ") for line in known.stdout.splitlines()) < len(PACKAGES):
+        print(f"installing: {' '.join(PACKAGES)}", flush=True)
+        image.check(["sh", "-c", "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "
+                     f"--no-install-recommends {' '.join(PACKAGES)}"])
+
+
+class Suite:
+    """Runs parts in the machine and adds up what they count."""
+
+    def __init__(self, vm, store, seed):
+        self.vm, self.store, self.seed, self.counter = vm, store, seed, suite.Counter()
+
+    def inside(self, *arguments, seconds=1800, environment=()):
+        """A part that prints its own lines and ends with its counts."""
+        text = []
+
+        def each(piece):
+            text.append(piece)
+            print(piece, end="", flush=True)
+        command = ["env", *environment, "python3", "-B", "/payload/tests/vm/inside.py", *arguments]
+        try:
+            code = self.vm.follow(command, each, seconds)
+        except machine.Died as error:
+            self.counter.fail(f"vm: {' '.join(arguments)}", str(error))
+            raise
+        found = re.findall(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", "".join(text), re.M)
+        if not found:
+            self.counter.fail(f"vm: {' '.join(arguments)}", f"ended without its counts (exit code {code})")
+            return
+        passed, failed, skipped = map(int, found[-1])
+        self.counter.passed += passed
+        self.counter.failed += failed or int(code != 0)
+        self.counter.skipped += skipped
+
+    def driver(self, name):
+        self.vm.sh("systemctl stop berth && python3 -B /payload/tests/vm/inside.py configure " + name + " && systemctl start berth")
+
+    def unit(self):
+        self.inside("unit")
+
+    def limits(self):
+        self.inside("limits")
+
+    def update(self):
+        self.inside("update")
+        self.inside("stats")
+
+    def critest(self):
+        self.inside("critest", "parallel" if option("parallel") else "crun", str(self.seed), seconds=6000)
+
+    def cgroupfs(self):
+        self.driver("cgroupfs")
+        self.limits()
+        self.update()
+        self.driver("auto")
+
+    def reboot(self):
+        print(self.vm.run("python3", "-B", "/payload/tests/vm/inside.py", "reboot", "before", seconds=300).out, end="", flush=True)
+        print(f"rebooted in {self.vm.reboot():.0f} s", flush=True)
+        self.inside("reboot", "after")
+
+    def power(self):
+        for number in range(int(option("cuts", CUTS))):
+            self.one_cut(number, random.Random(f"{self.seed}-{number}"))
+
+    def one_cut(self, number, rng):
+        began, name = time.monotonic(), f"power cut {number} (seed {self.seed}) leaves a node in order"
+        _, answers = self.vm.start(["python3", "-B", "/payload/tests/vm/inside.py", "power", "churn", str(rng.randrange(1 << 30))])
+        said = ""
+        while "churning" not in said:
+            value = answers.get(timeout=300)
+            assert value is not None and "out" in value, f"the churn ended: {said}"
+            said += value["out"]
+        after = rng.uniform(2, 25)
+        time.sleep(after)
+        self.vm.power_cut()
+        kept, lost = self.store.cut(rng)
+        booted = self.vm.boot()
+        done = self.vm.run("python3", "-B", "/payload/tests/vm/inside.py", "power", "check", seconds=900, ok=False)
+        if done.code == 0:
+            print(f"cut after {after:.1f} s; of the disk's cache {lost} blocks were lost and {kept} written; booted in {booted:.0f} s; "
+                  f"{done.out.strip()}", flush=True)
+            self.counter.ok(name, time.monotonic() - began)
+        else:
+            log = self.vm.sh("journalctl -b -u berth.service -o cat --no-pager | tail -60", ok=False).out
+            self.counter.fail(name, f"{done.out}\n--- berthd's log\n{log}")
+
+
+def main():
+    parts = [part for part in PARTS if part in sys.argv[1:]] or PARTS
+    wrong = [a for a in sys.argv[1:] if not a.startswith("--") and a not in PARTS]
+    if wrong:
+        sys.exit(f"run.py: no part is called {wrong[0]!r}; parts: {' '.join(PARTS)}")
+    install_packages()
+    tools.crictl(), tools.critest(), tools.ginkgo(), tools.go_program("cri_v1"), tools.berth_binary("berthd")
+    work = image.CACHE / f"run-{os.getpid()}"
+    began = time.monotonic()
+    base = image.root_image()
+    work.mkdir(parents=True)
+    seed = int(option("seed", random.randrange(1, 1 << 31)))
+    image.payload(work / "payload.ext4", work / "payload")
+    image.make_disk(work / "store.ext4", 8 << 30)
+    store = VolatileDisk(work / "store.ext4", work / "store.sock")
+    vm = machine.Machine(work, base, work / "payload.ext4", store.uri)
+    run = Suite(vm, store, seed)
+    try:
+        print(f"disks are ready after {time.monotonic() - began:.0f} s, seed {seed}", flush=True)
+        print(f"the machine takes commands {vm.boot():.0f} s after power on", flush=True)
+        vm.run("sh", "/payload/tests/vm/install.sh", seconds=300)
+        for part in parts:
+            since = time.monotonic()
+            getattr(run, part)()
+            print(f"== vm {part}: {time.monotonic() - since:.0f} s", flush=True)
+        vm.power_off()
+    except (machine.Died, AssertionError) as error:
+        run.counter.fail("the machine", str(error))
+    finally:
+        vm.close()
+        store.close()
+        if "--keep" in sys.argv[1:]:
+            print(f"kept: {work}")
+        else:
+            shutil.rmtree(work)
+    return run.counter.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
