@@ -116,7 +116,7 @@ def integration(totals):
 
 
 PARTS = {"unit": unit, "integration": integration, **{name: suite(name) for name in
-                          ("conformance", "crash", "fuzz", "kubernetes", "vm")},
+                          ("conformance", "crash", "races", "soak", "fuzz", "kubernetes", "vm")},
          "conformance-full": suite("conformance", "--full")}
 
 

@@ -6,7 +6,7 @@ BUILD_PACKAGES="g++ cmake ninja-build pkg-config protobuf-compiler protobuf-comp
   libgtest-dev libgmock-dev libbenchmark-dev"
 RUN_PACKAGES="crun iproute2 ca-certificates"
 IMAGE_PACKAGES="busybox-static umoci jq"
-TEST_PACKAGES="runc containernetworking-plugins iptables docker-registry skopeo umoci busybox-static jq nftables e2fsprogs util-linux python3 procps openssl curl sqlite3
+TEST_PACKAGES="runc containernetworking-plugins iptables docker-registry skopeo umoci busybox-static jq nftables e2fsprogs util-linux python3 procps openssl curl sqlite3 libfaketime
   clang-format-19 clang-19 libclang-rt-19-dev"
 
 install_missing() {

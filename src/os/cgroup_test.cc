@@ -210,8 +210,8 @@ class RealCgroupTest : public ::testing::Test {
     cgroups_.reset();
     EXPECT_EQ(leaks_.Diff(), "");
   }
-  LeakCheck leaks_{LeakCheck::Scope{"", "/sys/fs/cgroup"}};
   const std::string path_ = StrCat("/berth-os-test-", ::getpid());
+  LeakCheck leaks_{LeakCheck::Scope{"", "/sys/fs/cgroup", path_}};
   std::optional<Cgroups> cgroups_;
 };
 

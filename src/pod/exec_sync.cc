@@ -2,6 +2,7 @@
 // ExecSync: the process of the container's own stored spec, with another command and no terminal.
 #include "base/strings.h"
 #include "oci/build_spec.h"
+#include "oci/command_error.h"
 #include "oci/spec_json.h"
 #include "pod/engine_impl.h"
 
@@ -10,6 +11,7 @@ namespace berth::pod {
 namespace {
 // The kubelet receives messages of at most 16 MiB: both streams and the rest of the answer.
 constexpr size_t kExecOutputLimit = (16u << 20) - 1024;
+constexpr std::chrono::milliseconds kExitIsTold{300};
 }  // namespace
 
 Result<ContainerRecord> Engine::Impl::NeedRunning(const std::string& id, std::string_view what) {
@@ -23,12 +25,24 @@ Result<ContainerRecord> Engine::Impl::NeedRunning(const std::string& id, std::st
 }
 
 Error Engine::Impl::IfEnded(const std::string& id, Error error) {
-  // What the runtime says of one that it does not have any more, or whose monitor has gone with its pod.
-  if (error.code() != Code::kNotFound && error.code() != Code::kUnavailable) return error;
+  // OCI runtimes say in many ways that a container has ended under them; a command that is not there is none of them.
+  const Code code = error.code();
+  const bool perhaps = code == Code::kNotFound || code == Code::kUnavailable ||
+                       code == Code::kInternal || code == Code::kFailedPrecondition;
+  if (!perhaps || oci::IsCommandError(error.message())) return error;
   Result<ContainerPtr> found = FindContainer(id);
-  if (!found || !*found || !(*found)->state.Lock()->Ended()) return error;
+  if (!found) return error;
+  if (!*found)
+    return std::move(error).Wrap("the container was removed meanwhile").WithCode(Code::kNotFound);
+  auto state = (*found)->state.Lock();
+  // The exit may be on its way to us.
+  const bool ended = (*found)->state.WaitFor(state, kExitIsTold, [](const auto& s) {
+    return s.Ended() || s.stop.active || s.op == ContainerObject::Op::kRemoving ||
+           s.record.phase == ContainerPhase::kUnknown;
+  });
+  if (!ended) return error;
   return std::move(error)
-      .Wrap(StrCat("container ", id, " has ended meanwhile"))
+      .Wrap("the container has ended meanwhile")
       .WithCode(Code::kFailedPrecondition);
 }
 

@@ -12,7 +12,19 @@ using Op = ContainerObject::Op;
 Result<> Engine::Impl::RemoveContainer(const Call& call, const std::string& id) {
   ContainerPtr container = TRY(FindContainer(id), "remove container");
   if (!container) return Ok();
-  return TRY(RemoveFound(call, container), StrCat("remove container ", container->id)), Ok();
+  const std::string who = StrCat("remove container ", container->id);
+  Result<> removed = RemoveFound(call, container);
+  if (removed) return removed;
+  // The pod's monitor refuses when it is about to end; once StopPodSandbox is done nobody is in the way.
+  const SandboxPtr home = HomeOf(*container);
+  if (!home) return TRY(std::move(removed), who), Ok();
+  {
+    auto state = home->state.Lock();
+    if (!state->busy) return TRY(std::move(removed), who), Ok();
+    TRY(Await(call, d.clock, home->state, state, [](const auto& s) { return s.gone || !s.busy; }),
+        who);
+  }
+  return TRY(RemoveFound(call, container), who), Ok();
 }
 
 Result<> Engine::Impl::RemoveFound(const Call& call, const ContainerPtr& container) {

@@ -16,7 +16,8 @@ from support.snapshot import Snapshot, of_the_node_itself
 PARTS = ["test_images", "test_registry_auth", "test_credentials", "test_faulty_registries", "test_signatures", "test_proxies", "test_trees", "test_store", "test_full_disk",
          "test_pods", "test_containers", "test_logs", "test_security", "test_volumes", "test_image_volumes", "test_userns",
          "test_network", "test_update", "test_cdi", "test_fields", "test_errors", "test_cri", "test_rules",
-         "test_stream_server", "test_restart", "test_stats", "test_streaming", "test_gvisor", "test_whole"]
+         "test_stream_server", "test_restart", "test_reboot", "test_exits", "test_resources", "test_stats", "test_streaming",
+         "test_gvisor", "test_whole"]
 
 
 def main():

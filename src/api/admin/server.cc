@@ -117,7 +117,12 @@ struct Server::Impl {
 
   void AcceptOne() {
     Result<os::Fd> peer = os::Accept(listener.get());
-    if (!peer) return;
+    if (!peer) {
+      // Without a descriptor the listener stays readable: again a little later, instead of spinning.
+      pollfd over{wake.read.get(), POLLIN, 0};
+      (void)::poll(&over, 1, 100);
+      return;
+    }
     Result<os::PeerCredentials> who = os::GetPeer(peer->get());
     if (!who || who->uid != ::geteuid()) return;
     auto shared = std::make_shared<os::Fd>(std::move(*peer));

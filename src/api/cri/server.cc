@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/cri/server.h"
 
+#include <grpcpp/server_posix.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "api/cri/acceptor.h"
 #include "api/cri/dispatch.h"
 #include "api/cri/event_hub.h"
 #include "api/cri/handlers.h"
@@ -243,6 +245,7 @@ struct Server::Impl {
   RuntimeApi runtime_api{services, executors, *events};
   ImageApi image_api{services, executors};
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<Acceptor> acceptor;  // ends first: it gives its connections to the server
 };
 
 Result<std::unique_ptr<Server>> Server::Start(Services services, const ServerOptions& options) {
@@ -254,16 +257,14 @@ Result<std::unique_ptr<Server>> Server::Start(Services services, const ServerOpt
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(kMaxMessage);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1000);
-  builder.AddListeningPort("unix:" + options.socket_path, grpc::InsecureServerCredentials());
   builder.RegisterService(&self->impl_->runtime_api);
   builder.RegisterService(&self->impl_->image_api);
   self->impl_->server = builder.BuildAndStart();
-  if (!self->impl_->server) {
-    return Error(Code::kInternal, StrCat("listen on ", options.socket_path));
-  }
-  if (::chmod(options.socket_path.c_str(), 0660) != 0) {
-    return ErrnoError(StrCat("socket mode of ", options.socket_path));
-  }
+  if (!self->impl_->server) return Error(Code::kInternal, "start the gRPC server");
+  self->impl_->acceptor =
+      TRY(Acceptor::Start(options.socket_path, [server = self->impl_->server.get()](os::Fd socket) {
+        grpc::AddInsecureChannelFromFd(server, socket.Release());
+      }));
   self->impl_->services.engine.SetEventListener(
       [events = self->impl_->events](const pod::LifecycleEvent& event) { events->Publish(event); });
   return self;
@@ -273,6 +274,7 @@ Server::~Server() {
   if (!impl_ || !impl_->server) return;
   impl_->services.engine.SetEventListener({});
   impl_->events->Close();
+  impl_->acceptor.reset();
   impl_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(3));
   impl_->server->Wait();
   ::unlink(impl_->socket_path.c_str());

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CRI socket with a real gRPC client, over the engine's fakes: codes and messages as a kubelet sees them.
 #include <grpcpp/generic/generic_stub.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <future>
 
@@ -17,6 +21,31 @@ TEST_F(ServerTest, VersionHasAllFourFields) {
   EXPECT_EQ(version.runtime_name(), "berth");
   EXPECT_EQ(version.runtime_version(), BERTH_VERSION);
   EXPECT_EQ(version.runtime_api_version(), "v1");
+}
+
+// gRPC's own listener would never accept again.
+TEST_F(ServerTest, WithoutDescriptorsClientsAreTurnedAwayUntilThereAreSome) {
+  std::vector<os::Fd> clients;
+  for (int i = 0; i < 4; ++i)
+    clients.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path_.copy(static_cast<char*>(address.sun_path), sizeof address.sun_path - 1);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 3;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  for (const os::Fd& client : clients)
+    ASSERT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  pollfd last{clients.back().get(), POLLIN, 0};
+  const int told = ::poll(&last, 1, 300);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(told, 0) << "the spare descriptor is above the limit too: they wait";
+  auto fresh = v1::RuntimeService::NewStub(
+      grpc::CreateChannel("unix:" + path_, grpc::InsecureChannelCredentials()));
+  v1::VersionResponse version;
+  EXPECT_TRUE(Call(*fresh, &Runtime::Version, v1::VersionRequest(), &version).ok());
 }
 
 TEST_F(ServerTest, Rule33StatusHasBothConditionsAndTheDefaultHandlerTwice) {

@@ -69,6 +69,17 @@ TEST_F(ProgramTest, TheMonitorsEndWithoutACodeIsAnError) {
   EXPECT_THAT(client->ReadAll(), HasSubstr("the exit code is lost: the pod's monitor went away"));
 }
 
+TEST_F(ProgramTest, TheMonitorsEndEndsAnExecWhoseProcessRunsOn) {
+  StartProgram();
+  auto client = Exec(kAll);
+  Open(*client, {"error", "stdin", "stdout", "stderr"});
+  Process process = AnswerBegin();
+  process.result.Reset();
+  EXPECT_THAT(client->ReadAll(), HasSubstr("the exit code is lost: the pod's monitor went away"));
+  pollfd gone{process.std_out.get(), 0, 0};
+  EXPECT_GT(::poll(&gone, 1, 10'000), 0);
+}
+
 TEST_F(ProgramTest, AClientThatGoesTakesTheFdsWithIt) {
   StartProgram();
   auto client = Exec(kAll);

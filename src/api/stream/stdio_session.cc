@@ -198,11 +198,9 @@ void StdioSession::OnResult() {
     return value;
   }();
   result_->Close();
-  if (!code) {
-    status_ = ErrorStatus(options_.version, code.error());
-  } else {
-    status_ = *code == 0 ? SuccessStatus(options_.version) : ExitStatus(options_.version, *code);
-  }
+  // The monitor is gone, but not the process: nobody would ever say that its outputs have ended.
+  if (!code) return Say(ErrorStatus(options_.version, code.error()));
+  status_ = *code == 0 ? SuccessStatus(options_.version) : ExitStatus(options_.version, *code);
   MaybeSay();
 }
 

@@ -88,7 +88,8 @@ void AddNames(const std::string& path, std::string_view what, Lines& lines) {
   for (const std::string& name : *names) lines.insert(StrCat(what, " ", name));
 }
 
-void AddCgroups(const DirFd& dir, const std::string& path, int depth, Lines& lines) {
+void AddCgroups(const DirFd& dir, const std::string& path, const std::string& wanted, int depth,
+                Lines& lines) {
   constexpr int kDeepest = 32;
   Result<std::vector<std::string>> names = dir.List();
   if (!names || depth > kDeepest) return;  // a group that vanished meanwhile
@@ -96,9 +97,9 @@ void AddCgroups(const DirFd& dir, const std::string& path, int depth, Lines& lin
     Result<struct stat> st = dir.Stat(name);
     if (!st || !S_ISDIR(st->st_mode)) continue;
     const std::string below = StrCat(path, "/", name);
-    lines.insert(StrCat("cgroup ", below));
+    if (below.find(wanted) != std::string::npos) lines.insert(StrCat("cgroup ", below));
     Result<DirFd> child = dir.OpenDir(name);
-    if (child) AddCgroups(*child, below, depth + 1, lines);
+    if (child) AddCgroups(*child, below, wanted, depth + 1, lines);
   }
 }
 
@@ -115,7 +116,7 @@ LeakCheck::Lines LeakCheck::Look() const {
   if (!scope_.netns_dir.empty()) AddNames(scope_.netns_dir, "netns", lines);
   if (!scope_.cgroup_root.empty()) {
     Result<DirFd> root = DirFd::OpenTrusted(scope_.cgroup_root);
-    if (root) AddCgroups(*root, "", 0, lines);
+    if (root) AddCgroups(*root, "", scope_.cgroup_name, 0, lines);
   }
   return lines;
 }

@@ -14,6 +14,8 @@ class LeakCheck {
   struct Scope {
     std::string netns_dir;    // e.g. /run/netns; empty or not there: none are looked for
     std::string cgroup_root;  // e.g. /sys/fs/cgroup; empty or not there: none are looked for
+    // Only groups with this in their path: other programs, and other tests, make and remove their own at any time.
+    std::string cgroup_name;
   };
 
   // Records what is there now.
