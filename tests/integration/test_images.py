@@ -115,6 +115,25 @@ def test_content_named_by_sha512_is_checked_and_found_by_it(node):
 
 
 @test
+def test_rule_6_an_image_is_found_by_every_form_of_its_name(node):
+    image, name = node.images.plain, f"{HTTP}/test/plain"
+    oci.Push(HTTP).image("test/plain", "latest", image)
+    node.crictl("pull", name)
+    try:
+        hexes = image.id.removeprefix("sha256:")
+        for form in (name, f"{name}:latest", f"{name}@{image.digest}", f"{name}:latest@{image.digest}", f"{name}:other@{image.digest}",
+                     image.id, hexes, hexes[:12], f"sha256:{hexes[:12]}", image.digest):
+            equal(node.json("inspecti", form)["status"]["id"], image.id, form)
+        for form in (f"{name}:other", f"{HTTP}/test/other", hexes[:2], f"{name}@{image.id}", "Not/A Name"):
+            assert node.crictl("inspecti", form, check=False).code != 0, f"{form!r} was found"
+            node.crictl("rmi", form, check=False)
+            equal(node.json("inspecti", name)["status"]["id"], image.id, f"after the removal of {form!r}")
+    finally:
+        node.crictl("rmi", hexes[:12])
+    assert node.crictl("inspecti", name, check=False).code != 0, "removed by its id's beginning, and still there"
+
+
+@test
 def test_rule_10_two_tags_of_one_image_are_one_image_and_go_together(node):
     references = [f"{HTTP}/test/plain:1", f"{HTTPS}/test/plain:1"]
     for reference in references:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The image store as its operator sees it: pulls that go on, checks and repairs, pinned images, a policy of signatures."""
+import pathlib
 import re
 import subprocess
+import threading
 import time
 
 from support import oci
 from support.scripted_registry import ScriptedRegistry
 from support.suite import contains, equal, eventually, test
+from test_faulty_registries import fails_and_leaves_nothing, stored, works
 
 HTTP = "127.0.0.1:5000"
 
@@ -125,6 +128,73 @@ def test_how_far_a_pull_is_stands_in_status_metrics_and_log(node):
     finally:
         registry.close()
         node.crictl("rmi", reference, check=False)
+
+
+def programs():
+    """Names of the processes that a pull has."""
+    names = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            names += [(entry / "comm").read_text().strip()] if entry.name.isdigit() else []
+        except OSError:
+            pass
+    return sorted(name for name in names if name in ("berth-fetch", "berth-unpack"))
+
+
+@test
+def test_a_daemon_killed_in_the_middle_of_a_pull_leaves_nothing_behind(node):
+    waiting = threading.Event()
+
+    def half(handler, kind, body, _):
+        if kind != "layer":
+            return False
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body[:len(body) // 2])
+        handler.wfile.flush()
+        waiting.set()
+        handler.connection.settimeout(20)
+        handler.rfile.read(1)  # until the other end hangs up
+        handler.close_connection = True
+        return True
+
+    noise = bytes((i * i * 31 + i // 7) % 251 for i in range(3_000_000))
+    registry = ScriptedRegistry(oci.Image([oci.Tree().file("n", noise).bytes()], {}, gzipped=False), {"half": half})
+    before = stored(node)
+    try:
+        pull = subprocess.Popen(node.command("pull", f"{registry.host}/half:1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert waiting.wait(10), "the layer was not asked for"
+        eventually(lambda: len(stored(node)[1]) == 1)  # what is being unpacked
+        node.kill()
+        pull.wait(20)
+        eventually(lambda: programs() == [], 5)
+        node.start()
+        equal(stored(node), before, "layers and unfinished layers")
+        equal(node.berth("image", "pulls").out, "", "pulls")
+        registry.faults.clear()
+        works(node, registry, "half")
+    finally:
+        registry.close()
+
+
+@test
+def test_a_full_quota_is_one_clear_error_and_removal_makes_room(node):
+    noise = bytes((i * i * 31 + i // 7) % 251 for i in range(900_000))
+    registry = ScriptedRegistry(oci.Image([oci.Tree().file("n", noise).bytes()], {}, gzipped=False), {})
+    used = int(node.json("imagefsinfo")["status"]["imageFilesystems"][0]["usedBytes"]["value"])
+    try:
+        with node.configured({"image": {"max_store_bytes": used + 1_000_000}}):
+            node.crictl("pull", f"{registry.host}/first:1")
+            other = ScriptedRegistry(oci.Image([oci.Tree().file("m", noise).bytes()], {}, gzipped=False), {})
+            try:
+                fails_and_leaves_nothing(node, other, "second", "ResourceExhausted")
+                node.crictl("rmi", f"{registry.host}/first:1")
+                works(node, other, "second")
+            finally:
+                other.close()
+    finally:
+        registry.close()
 
 
 @test
