@@ -26,7 +26,9 @@ class ImageRaceTest : public ImageStoreTest {
     } else {
       os::DirFd root(rootfs->mount.Release());
       EXPECT_EQ(root.ReadFile("etc/group", 100).value_or("?"), "root:x:0:\nextra:x:7:app\n");
-      if (image == ids_[0]) EXPECT_EQ(root.ReadFile("tmp/new", 10).value_or("?"), "new");
+      if (image == ids_[0]) {
+        EXPECT_EQ(root.ReadFile("tmp/new", 10).value_or("?"), "new");
+      }
     }
     Result<> removed = store_->RemoveRootfs(container);
     EXPECT_TRUE(removed) << removed.error().message();

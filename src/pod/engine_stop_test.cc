@@ -128,5 +128,60 @@ TEST(EngineStop, StoppingOneThatNeverRanEndsIt) {
   EXPECT_EQ(world.Status(id).state, ContainerState::kExited);
   EXPECT_EQ(world.runtime.CountCalls("Signal"), 0u);
 }
+class JumpingClock final : public Clock {
+ public:
+  int64_t WallNanos() const override { return wall; }
+  std::chrono::nanoseconds Monotonic() const override { return std::chrono::nanoseconds(mono); }
+  std::atomic<int64_t> wall{1'700'000'000'000'000'000};
+  std::atomic<int64_t> mono{1'000'000'000};
+};
+
+// The grace and a client's deadline are times that pass, whatever the wall says.
+TEST(EngineStop, AWallClockThatJumpsMovesNeitherGraceNorDeadline) {
+  constexpr int64_t kYear = int64_t{365} * 24 * 3600 * 1'000'000'000;
+  World world;
+  JumpingClock clock;
+  world.engine.reset();
+  world.engine =
+      std::make_unique<Engine>(Engine::Dependencies{world.images, world.runtime, world.network,
+                                                    world.host, world.records, clock, world.stats},
+                               world.config);
+  ASSERT_TRUE(world.engine->Recover());
+  auto [pod, container] = world.Running();
+  world.runtime.IgnoreSignal(container, SIGTERM);
+  std::atomic<bool> stopped{false};
+  std::thread stops([&, id = container] {
+    EXPECT_TRUE(world.engine->StopContainer({}, id, std::chrono::seconds(30)));
+    stopped = true;
+  });
+  Call hasty;
+  hasty.deadline = clock.Monotonic() + std::chrono::seconds(20);
+  std::atomic<bool> gave_up{false};
+  std::thread waits([&, id = container] {
+    Result<> late = world.engine->StopContainer(hasty, id, std::chrono::seconds(30));
+    EXPECT_FALSE(late);
+    if (!late) ExpectError(late.error(), Code::kDeadlineExceeded, "deadline");
+    gave_up = true;
+  });
+  EXPECT_TRUE(world.Eventually([&] { return world.runtime.CountCalls("Signal") == 1; }));
+  for (int64_t jump : {kYear, -2 * kYear, kYear}) {
+    clock.wall += jump;
+    std::this_thread::sleep_for(std::chrono::milliseconds(400));
+    EXPECT_FALSE(stopped || gave_up) << "after a jump of " << jump;
+  }
+  clock.wall -= kYear;
+  clock.mono += int64_t{21} * 1'000'000'000;
+  EXPECT_TRUE(world.Eventually([&] { return gave_up.load(); }));
+  EXPECT_FALSE(stopped);
+  clock.mono += int64_t{10} * 1'000'000'000;
+  EXPECT_TRUE(world.Eventually([&] { return stopped.load(); }));
+  stops.join();
+  waits.join();
+  ContainerStatus status = world.Status(container);
+  EXPECT_EQ(status.exit_code, 137);
+  EXPECT_GE(status.finished_at, status.started_at) << "the clock was set back by a year";
+  world.engine.reset();  // before the clock
+}
+
 }  // namespace
 }  // namespace berth::pod

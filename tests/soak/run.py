@@ -108,7 +108,7 @@ def main():
     pods, execs, lists = (int(sys.argv[n]) if len(sys.argv) > n else default for n, default in ((1, 1000), (2, 10_000), (3, 24_000)))
     images = registry.Registry(environment.WORK, environment.STORE / "registry", 5000)
     oci.Push(images.host).image("test/busybox", "1", oci.Image([oci.busybox_tree().bytes()], {"Env": [oci.PATH]}))
-    node = Node(environment.WORK / "node", environment.STORE / "root", "/run/berth", {"": {"log_level": "warn"}})
+    node = Node(environment.WORK / "node", environment.STORE / "root", "/run/berth", {"": {"log_level": "warning"}})
     node.start()
     node.crictl("pull", IMAGE)
     counter = suite.Counter()
