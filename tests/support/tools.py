@@ -115,7 +115,7 @@ def kubernetes():
         done = subprocess.run([_go(), "build", "-p", "2", "-trimpath", "-tags", "selinux,notest,grpcnotrace",
                                "-ldflags", f"-s -w {symbols}", "-o", str(part), "."],
                               cwd=MODULE.parent / "kubernetes", capture_output=True, text=True, preexec_fn=lambda: os.nice(10),
-                              env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"})
+                              env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOGC": "400"})
         if done.returncode != 0:
             part.unlink(missing_ok=True)
             raise SystemExit(f"building Kubernetes failed:\n{done.stdout}{done.stderr}")

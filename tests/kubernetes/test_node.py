@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Static pods, restarts of the kubelet and of berthd, events instead of lists, statistics."""
+import json
+import time
+
+from cluster import NODE
+from objects import container, pod, status_of
+from support.suite import contains, equal, eventually, test
+
+SUMMARY = f"/api/v1/nodes/{NODE}/proxy/stats/summary"
+
+
+def summary_of(cluster, name):
+    pods = json.loads(cluster.raw(SUMMARY))["pods"]
+    return next((one for one in pods if one["podRef"]["name"] == name), None)
+
+
+@test(seconds=120)
+def test_static_pods(cluster):
+    path = cluster.manifests / "static.json"
+    path.write_text(json.dumps(pod("static", container("echo static; " + container()["command"][2]))))
+    name = f"static-{NODE}"
+    eventually(lambda: cluster.kubectl("get", "pod", name, check=False).returncode == 0, 60, 0.5)
+    cluster.wait_pod(name)
+    equal(cluster.out("logs", name), "static\n", "log")
+    first = cluster.pod_status(name)["containerStatuses"][0]["containerID"]
+    path.write_text(json.dumps(pod("static", container("echo changed; " + container()["command"][2]))))
+
+    def is_changed():
+        statuses = cluster.pod_status(name).get("containerStatuses")
+        return statuses and statuses[0]["containerID"] != first and cluster.out("logs", name) == "changed\n"
+    eventually(is_changed, 60, 0.5)
+    path.unlink()
+    eventually(lambda: cluster.kubectl("get", "pod", name, check=False).returncode != 0, 60, 0.5)
+
+
+@test(seconds=240)
+def test_pods_live_through_restarts_of_kubelet_and_berthd(cluster):
+    counts = "i=0; trap 'exit 0' TERM; while :; do i=$((i+1)); echo $i; sleep 0.1; done"
+    cluster.apply(pod("counts", container(counts)))
+    cluster.wait_pod("counts")
+    before = cluster.pod_status("counts")
+    cluster.stop_kubelet()
+    cluster.start_kubelet()
+    cluster.wait_node_ready()
+    cluster.node.kill()
+    cluster.apply(pod("meanwhile", container()))
+    time.sleep(2)
+    cluster.node.start()
+    cluster.wait_pod("meanwhile", seconds=90)
+    cluster.wait_node_ready()
+    after = cluster.pod_status("counts")
+    for field in ("containerID", "restartCount"):
+        equal(after["containerStatuses"][0][field], before["containerStatuses"][0][field], field)
+    equal(after["podIP"], before["podIP"], "address")
+    lines = [int(line) for line in cluster.out("logs", "counts").split()]
+    equal(lines, list(range(1, len(lines) + 1)), "no line of the log is lost")
+    equal(cluster.out("exec", "counts", "--", "echo", "lives"), "lives\n", "exec")
+    cluster.expect(r"connect: (connection refused|no such file)|code = Unavailable|error reading from server|context canceled|transport")
+
+
+@test(seconds=180)
+def test_statistics_of_node_and_pods(cluster):
+    cluster.apply(pod("busy", container("while :; do :; done & dd if=/dev/zero of=/tmp/file bs=1M count=3; wait",
+                                        resources={"limits": {"cpu": "200m", "memory": "64Mi"}})))
+    cluster.wait_pod("busy")
+
+    def is_told():
+        one = summary_of(cluster, "busy")
+        assert one, "not in the summary yet"
+        main = one["containers"][0]
+        assert main["cpu"].get("usageNanoCores", 0) > 50_000_000, main["cpu"]
+        assert main["cpu"]["usageCoreNanoSeconds"] > 0 and main["memory"]["workingSetBytes"] > 0, main
+        assert main["rootfs"]["usedBytes"] >= 3 << 20 and main["logs"]["usedBytes"] >= 0, main
+        assert one["cpu"]["usageCoreNanoSeconds"] > 0 and one["memory"]["workingSetBytes"] > 0, one
+        return True
+    eventually(is_told, 90, 2)
+    node = json.loads(cluster.raw(SUMMARY))["node"]
+    assert node["runtime"]["imageFs"]["usedBytes"] > 0 and node["fs"]["capacityBytes"] > 0, node
+    text = cluster.raw(f"/api/v1/nodes/{NODE}/proxy/metrics/resource")
+    for series in ("container_cpu_usage_seconds_total", "container_memory_working_set_bytes", "container_start_time_seconds"):
+        contains(text, f'{series}{{container="main",namespace="default",pod="busy"}}')
+    contains(text, 'pod_cpu_usage_seconds_total{namespace="default",pod="busy"}', "node_cpu_usage_seconds_total")
+
+
+@test(seconds=240)
+def test_statistics_from_cri_alone(cluster):
+    cluster.apply(pod("measured", container("while :; do :; done", resources={"limits": {"cpu": "200m"}})))
+    cluster.wait_pod("measured")
+    cluster.stop_kubelet()
+    cluster.start_kubelet(featureGates={"KubeletCrashLoopBackOffMax": True, "PodAndContainerStatsFromCRI": True})
+    try:
+        cluster.wait_node_ready()
+
+        def is_told():
+            one = summary_of(cluster, "measured")
+            assert one, "not in the summary yet"
+            assert one["containers"][0]["cpu"].get("usageNanoCores", 0) > 50_000_000, one
+            assert one["cpu"].get("usageNanoCores", 0) > 50_000_000 and one["memory"]["workingSetBytes"] > 0, one
+            assert one["network"]["name"] == "eth0" and one["network"]["rxBytes"] >= 0, one
+            assert one["process_stats"]["process_count"] >= 1, one
+            return True
+        eventually(is_told, 90, 2)
+        text = cluster.raw(f"/api/v1/nodes/{NODE}/proxy/metrics/cadvisor")
+        line = next(line for line in text.splitlines() if line.startswith("container_cpu_usage_seconds_total") and
+                    'pod="measured"' in line and 'container="main"' in line)
+        contains(line, 'namespace="default"', "image=")
+        contains(text, "container_network_receive_bytes_total", "container_memory_working_set_bytes")
+    finally:
+        cluster.stop_kubelet()
+        cluster.start_kubelet(featureGates={"KubeletCrashLoopBackOffMax": True, "PodAndContainerStatsFromCRI": False})
+        cluster.wait_node_ready()
+
+
+@test(seconds=240)
+def test_events_instead_of_lists(cluster):
+    cluster.stop_kubelet()
+    cluster.start_kubelet(featureGates={"KubeletCrashLoopBackOffMax": True, "EventedPLEG": True})
+    try:
+        cluster.wait_node_ready()
+        cluster.apply(pod("evented", container("sleep 2; exit 3"), restartPolicy="OnFailure"), pod("once", "sleep 2", restartPolicy="Never"))
+        cluster.wait_phase("once", "Succeeded")
+        eventually(lambda: status_of(cluster.pod_status("evented"), "main")["restartCount"] >= 1, 60, 0.3)
+        received = [line for line in cluster.raw(f"/api/v1/nodes/{NODE}/proxy/metrics").splitlines()
+                    if line.startswith("kubelet_evented_pleg_connection_success_count")]
+        equal(received, ["kubelet_evented_pleg_connection_success_count 1"], "the kubelet's stream of events")
+    finally:
+        cluster.stop_kubelet()
+        cluster.start_kubelet(featureGates={"KubeletCrashLoopBackOffMax": True, "EventedPLEG": False})
+        cluster.wait_node_ready()
