@@ -18,8 +18,9 @@ add_executable(berth-unpack unpack/unpack_main.cc)
 target_link_libraries(berth-unpack PRIVATE berth_unpack)
 
 if(unpack_tests)
-  add_executable(unpack_test ${unpack_tests})
-  target_link_libraries(unpack_test PRIVATE berth_image berth_unpack berth_test_support GTest::gtest
+  # The daemon's end is compiled here once more, so that these tests need nothing else of src/image.
+  add_executable(unpack_test ${unpack_tests} process_unpacker.cc)
+  target_link_libraries(unpack_test PRIVATE berth_unpack berth_test_support GTest::gtest
     GTest::gmock GTest::gtest_main)
   target_compile_definitions(unpack_test PRIVATE BERTH_UNPACK="$<TARGET_FILE:berth-unpack>")
   add_dependencies(unpack_test berth-unpack)
