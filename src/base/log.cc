@@ -10,7 +10,8 @@
 namespace berth {
 
 namespace {
-// The one process-wide variable of Berth: a log line must be possible from anywhere.
+// One of the two process-wide variables of Berth (base/fail_point.cc has the other): a log line must be possible from
+// anywhere.
 std::atomic<LogSink*> g_sink{nullptr};
 
 void WriteToStderr(LogLevel level, std::string_view line) {
