@@ -117,7 +117,7 @@ def integration(totals):
 
 PARTS = {"unit": unit, "integration": integration, **{name: suite(name) for name in
                           ("conformance", "crash", "races", "soak", "fuzz", "kubernetes", "vm")},
-         "conformance-full": suite("conformance", "--full")}
+         "conformance-full": suite("conformance", "--full"), "crash-full": suite("crash", "--full")}
 
 
 def main():

@@ -132,7 +132,8 @@ TEST_F(FailPointTest, KillsTheProcess) {
 
 TEST_F(FailPointTest, UnknownActionsAreErrors) {
   ASSERT_TRUE(ArmFailPoints(dir_));
-  for (const char* action : {"", "kil", "kill@0", "kill@x", "errno", "errno 0", "delay -1", "delay x"}) {
+  for (const char* action :
+       {"", "kil", "kill@0", "kill@x", "errno", "errno 0", "delay -1", "delay x"}) {
     Arm("test.place", action);
     Result<> reached = Place();
     ASSERT_FALSE(reached) << action;

@@ -13,6 +13,7 @@
 #include <array>
 #include <cstdio>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "daemon/config.h"
@@ -34,6 +35,7 @@ struct Arguments {
   std::string log_level;
   bool print_default_config = false;
   bool print_config_doc = false;
+  bool list_fail_points = false;
 };
 
 void Describe(CLI::App& app, Arguments& a) {
@@ -46,6 +48,8 @@ void Describe(CLI::App& app, Arguments& a) {
   app.add_flag("--print-default-config", a.print_default_config,
                "print a configuration file with every key and end");
   app.add_flag("--print-config-doc", a.print_config_doc, "print docs/config.md and end");
+  app.add_flag("--list-fail-points", a.list_fail_points,
+               "print the places where BERTH_FAIL_POINTS can make this build fail, and end");
   app.set_version_flag("--version", BERTH_VERSION);
 }
 
@@ -136,6 +140,10 @@ int main(int argc, char** argv) {
     std::fputs(text.c_str(), stdout);
     return 0;
   }
+  if (arguments.list_fail_points) {
+    for (const std::string& name : berth::FailPointNames()) std::printf("%s\n", name.c_str());
+    return 0;
+  }
   Result<berth::daemon::Config> config = ReadArguments(arguments);
   if (!config) return Fail(config.error());
   if (::geteuid() != 0) return Fail(Error(Code::kPermissionDenied, "root is needed"));
@@ -143,7 +151,8 @@ int main(int argc, char** argv) {
   if (!sink) return Fail(sink.error());
   sigset_t signals = PrepareProcess();
   berth::SetLogSink(sink->get());
-  Result<> ended = RunDaemon(*config, signals);
+  Result<> ended = berth::ArmFailPointsFromEnvironment();
+  if (ended) ended = RunDaemon(*config, signals);
   int code = ended ? 0 : Fail(ended.error());
   berth::SetLogSink(nullptr);
   return code;

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "daemon/handlers.h"
@@ -154,6 +155,9 @@ Result<> Node::OpenParts(const std::string& libexec) {
   runtime::MonitorRuntimeConfig runtime;
   runtime.state_dir = config_.state;
   runtime.monitor_path = libexec + "/berth-monitor";
+  // A test's fail points are the monitors' too.
+  if (const char* points = std::getenv(kFailPointsVariable))
+    runtime.monitor_env = {StrCat(kFailPointsVariable, "=", points)};
   runtime.handlers = handlers.handlers;
   runtime.default_handler = handlers.default_name;
   runtime.systemd_cgroup = systemd_cgroup_;

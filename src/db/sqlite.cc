@@ -3,9 +3,12 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
 #include <limits>
 #include <utility>
 
@@ -182,6 +185,32 @@ bool Statement::IsNull(int column) const {
   return sqlite3_column_type(stmt_, column) == SQLITE_NULL;
 }
 
+Result<> SetAside(const std::string& path) {
+  for (const char* suffix : {"", "-wal"}) {
+    const std::string from = path + suffix;
+    if (::rename(from.c_str(), StrCat(path, ".bad", suffix).c_str()) != 0 && errno != ENOENT)
+      return ErrnoError(StrCat("set aside ", from));
+  }
+  if (::unlink((path + "-shm").c_str()) != 0 && errno != ENOENT)
+    return ErrnoError(StrCat("remove ", path, "-shm"));
+  return Ok();
+}
+
+Result<bool> PutCopy(const std::string& copy, const std::string& path) {
+  const int from = ::open(copy.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (from < 0 && errno == ENOENT) return false;
+  if (from < 0) return ErrnoError(StrCat("open ", copy));
+  const int to = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  ssize_t n = to < 0 ? -1 : 1;
+  while (n > 0) n = ::sendfile(to, from, nullptr, 1U << 20);
+  if (n == 0 && ::fsync(to) != 0) n = -1;
+  const int error = errno;
+  ::close(from);
+  if (to >= 0) ::close(to);
+  if (n < 0) return ErrnoError(StrCat("copy ", copy, " to ", path), error);
+  return true;
+}
+
 Result<Database> Database::Open(const std::string& path, const std::vector<Migration>& migrations,
                                 Durability durability) {
   if (path != ":memory:") TRY(MakePrivateFile(path));
@@ -202,12 +231,14 @@ Result<Database> Database::Open(const std::string& path, const std::vector<Migra
   return database;
 }
 
-Database::Database(Database&& other) noexcept : db_(std::exchange(other.db_, nullptr)) {}
+Database::Database(Database&& other) noexcept
+    : db_(std::exchange(other.db_, nullptr)), fresh_(other.fresh_) {}
 
 Database& Database::operator=(Database&& other) noexcept {
   if (this != &other) {
     sqlite3_close_v2(db_);
     db_ = std::exchange(other.db_, nullptr);
+    fresh_ = other.fresh_;
   }
   return *this;
 }
@@ -233,6 +264,21 @@ int64_t Database::LastRowId() const { return sqlite3_last_insert_rowid(db_); }
 
 Result<> Database::SetDurability(Durability durability) {
   return Execute(std::string(Pragma(durability)));
+}
+
+Result<> Database::CopyTo(const std::string& path) {
+  const std::string part = path + ".part";
+  if (::unlink(part.c_str()) != 0 && errno != ENOENT) return ErrnoError(StrCat("remove ", part));
+  TRY(MakePrivateFile(part));
+  Statement copy = TRY(Prepare("VACUUM INTO ?"));
+  TRY(copy.Bind(std::string_view(part)).Run());
+  const int fd = ::open(part.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  const bool synced = fd >= 0 && ::fsync(fd) == 0;
+  const int error = errno;
+  if (fd >= 0) ::close(fd);
+  if (!synced) return ErrnoError(StrCat("sync ", part), error);
+  if (::rename(part.c_str(), path.c_str()) != 0) return ErrnoError(StrCat("rename ", part));
+  return Ok();
 }
 
 Result<> Database::Check() {
@@ -266,6 +312,7 @@ Result<> Database::Migrate(const std::vector<Migration>& migrations) {
     if (version < 0 || version > known)
       return Error(Code::kFailedPrecondition,
                    StrCat("schema version ", version, " is newer than this program's ", known));
+    fresh_ = version == 0;
     for (int64_t i = version; i < known; ++i)
       TRY(Execute(std::string(migrations[static_cast<size_t>(i)])), StrCat("schema step ", i + 1));
     if (version < known) TRY(Execute(StrCat("PRAGMA user_version=", known)));

@@ -71,6 +71,13 @@ class Statement {
 // One step of a schema: run once, in order, inside a transaction; user_version counts them.
 using Migration = std::string_view;
 
+// Moves a database that cannot be used out of the way, for the operator: `path`.bad, and its log with it. One from before
+// is replaced. Nobody may have it open.
+Result<> SetAside(const std::string& path);
+
+// Puts what CopyTo has made where a database is to be opened; false when there is no copy.
+Result<bool> PutCopy(const std::string& copy, const std::string& path);
+
 class Database {
  public:
   // `path` is absolute and in a directory that only root may write; made with mode 0600. WAL,
@@ -91,8 +98,13 @@ class Database {
   int64_t Changes() const;
   int64_t LastRowId() const;
   Result<> SetDurability(Durability durability);
+  // Nothing had been stored there: Open has made every table.
+  bool fresh() const { return fresh_; }
   // PRAGMA quick_check: DataLoss with the first complaint.
   Result<> Check();
+
+  // All that is committed now, on disk at `path`, which is replaced when the copy is whole.
+  Result<> CopyTo(const std::string& path);
 
   // BEGIN IMMEDIATE; runs `body`; COMMIT, or ROLLBACK and the body's error. Does not nest.
   Result<> Transact(const std::function<Result<>()>& body);
@@ -101,6 +113,7 @@ class Database {
   explicit Database(sqlite3* db) : db_(db) {}
   Result<> Migrate(const std::vector<Migration>& migrations);
   sqlite3* db_ = nullptr;
+  bool fresh_ = false;
 };
 
 }  // namespace berth::db

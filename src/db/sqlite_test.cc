@@ -28,7 +28,8 @@ class SqliteTest : public ::testing::Test {
     path_ = dir_ + "/x.db";
   }
   void TearDown() override {
-    for (const char* suffix : {"", "-wal", "-shm"}) ::unlink((path_ + suffix).c_str());
+    for (const char* suffix : {"", "-wal", "-shm", ".bad", ".bad-wal", ".copy"})
+      ::unlink((path_ + suffix).c_str());
     EXPECT_EQ(::rmdir(dir_.c_str()), 0);
   }
   std::string dir_, path_;
@@ -115,6 +116,41 @@ TEST_F(SqliteTest, AFileThatIsNoDatabaseIsDataLoss) {
   auto db = Database::Open(path_, {kFirst});
   ASSERT_FALSE(db);
   EXPECT_EQ(db.error().code(), Code::kDataLoss);
+}
+
+TEST_F(SqliteTest, SaysWhetherItIsFresh) {
+  EXPECT_TRUE(Database::Open(path_, {kFirst})->fresh());
+  EXPECT_FALSE(Database::Open(path_, {kFirst})->fresh());
+  EXPECT_FALSE(Database::Open(path_, {kFirst, kSecond})->fresh());
+}
+
+TEST_F(SqliteTest, ACopyIsPutInThePlaceOfWhatIsSetAside) {
+  const std::string copy = path_ + ".copy";
+  EXPECT_FALSE(*PutCopy(copy, path_));
+  {
+    auto db = Database::Open(path_, {kFirst});
+    ASSERT_TRUE(Insert(*db, "copied"));
+    for (int i = 0; i < 2; ++i) {  // the second replaces the first
+      Result<> copied = db->CopyTo(copy);
+      ASSERT_TRUE(copied) << copied.error().message();
+    }
+    ASSERT_TRUE(Insert(*db, "later"));
+  }
+  for (int i = 0; i < 2; ++i) {
+    Result<> aside = SetAside(path_);
+    ASSERT_TRUE(aside) << aside.error().message();
+    EXPECT_EQ(::access(path_.c_str(), F_OK), -1);
+    ASSERT_TRUE(*PutCopy(copy, path_));
+    auto db = Database::Open(path_, {kFirst});
+    ASSERT_TRUE(db) << db.error().message();
+    EXPECT_FALSE(db->fresh());
+    ASSERT_TRUE(db->Check());
+    Statement names = std::move(*db->Prepare("SELECT name FROM t"));
+    ASSERT_TRUE(*names.Step());
+    EXPECT_EQ(*names.Text(0), "copied");
+    EXPECT_FALSE(*names.Step());
+  }
+  EXPECT_EQ(::access((path_ + ".bad").c_str(), F_OK), 0);
 }
 
 TEST(SqliteMemoryTest, ATransactionIsAllOrNothing) {

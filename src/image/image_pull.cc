@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "image/early_flush.h"
@@ -100,7 +101,8 @@ Result<> ImageStore::Commit(const RemoteImage& remote, const ImageRecord& record
                                                   " bytes, the image store has room for ", room));
   TRY(layers_.Publish(news));
   auto state = state_.Lock();
-  Result<> done = state->records.Commit(record, layers, remote.tags, remote.digests);
+  Result<> done =
+      FAIL_STEP("image.commit", state->records.Commit(record, layers, remote.tags, remote.digests));
   if (done) return Ok();
   for (const LayerRecord& layer : layers) {
     Result<> removed = layers_.Remove(layer.diff_id);
@@ -193,13 +195,13 @@ Result<LayerFlights::Staged> ImageStore::FetchLayer(FetchSession& session, size_
   // Larger than the default: fewer switches between the two processes. Refused for some users; then
   // it stays as it is.
   (void)::fcntl(pipe.write.get(), F_SETPIPE_SZ, 1 << 20);
-  std::unique_ptr<RunningUnpack> unpack =
-      TRY(unpacker_.Start(staged->fs(), std::move(pipe.read), budget), what);
+  std::unique_ptr<RunningUnpack> unpack = TRY(
+      FAIL_STEP("layer.unpack", unpacker_.Start(staged->fs(), std::move(pipe.read), budget)), what);
   Result<> fetched = session.FetchLayer(index, layer, std::move(pipe.write));
   // Aborted: the unpacker stopped reading, and knows why.
   if (!fetched && fetched.error().code() != Code::kAborted)
     return std::move(fetched.error()).Wrap(what);
-  Result<LayerResult> result = unpack->Wait();
+  Result<LayerResult> result = FAIL_STEP("layer.unpacked", unpack->Wait());
   if (!result) return std::move(result.error()).Wrap(what);
   if (!fetched) return std::move(fetched.error()).Wrap(what);
   if (result->diff_id != remote.diff_id.hex())

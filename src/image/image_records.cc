@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image/image_records.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
+#include "base/log.h"
 #include "base/strings.h"
 #include "base/wire.h"
 
@@ -48,6 +51,13 @@ CREATE TABLE volume_layers(container_id TEXT NOT NULL REFERENCES rootfs(containe
                            PRIMARY KEY(container_id, volume, position)) WITHOUT ROWID;
 CREATE INDEX volume_layers_by_layer ON volume_layers(diff_id);
 )";
+
+Result<db::Database> OpenSound(const std::string& path) {
+  db::Database database = TRY(
+      db::Database::Open(path, {kSchema1, kSchema2, kSchema3, kSchema4}, db::Durability::kFull));
+  TRY(database.Check(), path);
+  return database;
+}
 
 constexpr int64_t kOpaqueRoot = 1, kDescribedRoot = 2;
 
@@ -108,8 +118,35 @@ Error Corrupt(std::string_view what, Error error) {
 }  // namespace
 
 Result<ImageRecords> ImageRecords::Open(const std::string& path) {
-  return ImageRecords(TRY(
-      db::Database::Open(path, {kSchema1, kSchema2, kSchema3, kSchema4}, db::Durability::kFull)));
+  const std::string copy = path + ".copy";
+  const bool has_copy = ::access(copy.c_str(), F_OK) == 0;
+  {
+    Result<db::Database> database = OpenSound(path);
+    if (!database && database.error().code() != Code::kDataLoss) return std::move(database.error());
+    if (database && !(database->fresh() && has_copy)) {
+      ImageRecords records(std::move(*database), path, false);
+      if (!has_copy) records.SaveCopy();
+      return records;
+    }
+    LogError(StrCat(database
+                        ? StrCat(path, " was lost")
+                        : StrCat(database.error().message(), ": it is set aside as ", path, ".bad"),
+                    "; the image records are those of ", copy));
+  }
+  TRY(db::SetAside(path));
+  TRY(db::PutCopy(copy, path));
+  Result<db::Database> restored = OpenSound(path);
+  if (restored || restored.error().code() != Code::kDataLoss)
+    return ImageRecords(TRY(std::move(restored)), path, true);
+  // The copy is no better. What is on disk stays until the next start; images are to be pulled again.
+  LogError(restored.error().message());
+  TRY(db::SetAside(path));
+  return ImageRecords(TRY(OpenSound(path)), path, true);
+}
+
+void ImageRecords::SaveCopy() {
+  // The records themselves are safe; the copy of before is still there.
+  if (Result<> saved = db_.CopyTo(path_ + ".copy"); !saved) LogWarn(saved.error().message());
 }
 
 Result<std::vector<std::string>> ImageRecords::Texts(std::string_view sql,
@@ -168,13 +205,15 @@ Result<> ImageRecords::PutName(const std::string& name, const std::string& id, b
 Result<> ImageRecords::Commit(const ImageRecord& image, const std::vector<LayerRecord>& new_layers,
                               const std::vector<std::string>& tags,
                               const std::vector<std::string>& digests) {
-  return db_.Transact([&]() -> Result<> {
+  TRY(db_.Transact([&]() -> Result<> {
     for (const LayerRecord& layer : new_layers) TRY(InsertLayer(layer));
     TRY(InsertImage(image));
     for (const std::string& tag : tags) TRY(PutName(tag, image.id, false));
     for (const std::string& digest : digests) TRY(PutName(digest, image.id, true));
     return Ok();
-  });
+  }));
+  SaveCopy();
+  return Ok();
 }
 
 Result<std::optional<ImageRecord>> ImageRecords::Get(const std::string& id) {
@@ -297,6 +336,7 @@ Result<std::vector<std::string>> ImageRecords::RemoveImage(const std::string& id
     unused = TRY(DeleteUnusedLayers(keep));
     return Ok();
   }));
+  SaveCopy();
   return unused;
 }
 

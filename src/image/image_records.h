@@ -42,7 +42,11 @@ struct ImageRecord {
 
 class ImageRecords {
  public:
+  // `path`.copy is kept beside the database, as of the last pull or removal. A database that is damaged or lost is
+  // set aside (db::SetAside) and made anew from it.
   static Result<ImageRecords> Open(const std::string& path);
+  // That has happened: which containers use which images is not up to date.
+  bool restored() const { return restored_; }
 
   // In one transaction: the layers that are new, the image, and its names, which move from whatever
   // image had them.
@@ -93,7 +97,9 @@ class ImageRecords {
   Result<std::vector<std::string>> Rootfs();
 
  private:
-  explicit ImageRecords(db::Database database) : db_(std::move(database)) {}
+  ImageRecords(db::Database database, std::string path, bool restored)
+      : db_(std::move(database)), path_(std::move(path)), restored_(restored) {}
+  void SaveCopy();
   Result<> OfContainer(const std::function<Result<>()>& work);
   Result<> InsertLayer(const LayerRecord& layer);
   Result<> InsertImage(const ImageRecord& image);
@@ -103,6 +109,8 @@ class ImageRecords {
   Result<std::vector<std::string>> DeleteUnusedLayers(const std::set<std::string>& keep);
 
   db::Database db_;
+  std::string path_;
+  bool restored_ = false;
 };
 
 }  // namespace berth::image

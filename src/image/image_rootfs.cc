@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/rollback.h"
 #include "base/strings.h"
@@ -80,7 +81,7 @@ Result<os::DirFd> ImageStore::PrepareTop(const os::DirFd& dir, const std::string
   if (shift) ShiftOwners(*shift, root, fixes);
   TRY(ApplyDirectoryFixes(top, fixes));
   TRY(SetDirectory(top, root));
-  TRY(dir.Rename("new", name, false));
+  TRY(FAIL_STEP("rootfs.upper", dir.Rename("new", name, false)));
   return top;
 }
 
@@ -98,17 +99,20 @@ Result<Rootfs> ImageStore::PrepareRootfs(const std::string& container_id,
       return Error(Code::kNotFound, StrCat(what, ": no image ", image.id));
     const bool is_new = !TRY(state->records.RootfsLayers(container_id)).has_value();
     if (is_new) TRY(CheckPolicy(*state, image), what);
-    TRY(state->records.AddRootfs(container_id, image), what);
+    TRY(FAIL_STEP("rootfs.record", state->records.AddRootfs(container_id, image)), what);
     if (is_new) rollback.Add(what, [this, container_id] { return RemoveRootfs(container_id); });
   }
   const std::vector<LayerRecord> layers = TRY(LayerRecords(image.layers), what);
   const LayerStore::Images images = TRY(layers_.OpenImages(shift), what);
   os::OverlayOptions options;
-  const os::DirFd dir = TRY(layers_.containers().MakeOrOpenDir(container_id, 0700), what);
+  const os::DirFd dir = TRY(
+      FAIL_STEP("rootfs.directory", layers_.containers().MakeOrOpenDir(container_id, 0700)), what);
+  TRY(NoteUse(dir, StrCat("rootfs ", image.id)), what);
   options.work = TRY(dir.MakeOrOpenDir("work", 0700), what);
   options.upper = TRY(PrepareTop(dir, "upper", layers, shift), what);
   options.lower = TRY(Lowers(images, TRY(LayerStore::InitLayer(images)), layers), what);
-  Rootfs rootfs{TRY(os::Mount::Overlay(options), what)};
+  os::Mount mount = TRY(FAIL_STEP("rootfs.mount", os::Mount::Overlay(options)), what);
+  Rootfs rootfs{std::move(mount)};
   rollback.Commit();
   return rootfs;
 }
@@ -134,7 +138,7 @@ Result<> ImageStore::RemoveRootfs(const std::string& container_id) {
   std::vector<std::string> unused;
   {
     auto state = state_.Lock();
-    TRY(state->records.RemoveRootfs(container_id));
+    TRY(FAIL_STEP("rootfs.forget", state->records.RemoveRootfs(container_id)));
     unused = TRY(state->records.RemoveUnusedLayers(state->LeasedLayers()));
   }
   DiscardLayers(unused);

@@ -10,6 +10,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "oci/digest.h"
@@ -70,6 +71,9 @@ Result<> ImageStore::Repair() {
     LogError(StrCat("layer ", id, " is lost: its images need another pull"));
     TRY(state->records.ForgetLayer(id));
   }
+  // What no restored record explains may be in use all the same: it stays until the next start.
+  const bool restored = state->records.restored();
+  if (restored) return RestoreUses(*state);
   TRY(state->records.RemoveUnusedLayers({}));
   const std::vector<std::string> recorded = TRY(state->records.Layers());
   const std::set<std::string> wanted(recorded.begin(), recorded.end());
@@ -179,8 +183,8 @@ Result<> ImageStore::Remove(const std::string& reference) {
     auto state = state_.Lock();
     const std::optional<std::string> id = TRY(IdOf(*state, reference));
     if (!id) return Ok();
-    unused =
-        TRY(state->records.RemoveImage(*id, state->LeasedLayers()), StrCat("remove image ", *id));
+    unused = TRY(FAIL_STEP("image.remove", state->records.RemoveImage(*id, state->LeasedLayers())),
+                 StrCat("remove image ", *id));
   }
   DiscardLayers(unused);
   return Ok();

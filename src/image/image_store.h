@@ -96,6 +96,9 @@ class ImageStore final : public Images, public Maintenance {
   ImageStore(ImageStoreOptions options, ImageRecords records, LayerStore layers, Fetcher& fetcher,
              Unpacker& unpacker);
   Result<> Repair();
+  // image_uses.cc: what a container has of which image, kept beside its files, should the records be lost.
+  static Result<> NoteUse(const os::DirFd& container, const std::string& use);
+  Result<> RestoreUses(State& state);
 
   // image_jobs.cc
   Result<std::shared_ptr<Job>> JoinOrStart(const oci::Reference& reference,

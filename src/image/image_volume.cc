@@ -84,6 +84,7 @@ Result<ImageVolume> ImageStore::PrepareVolume(const VolumeRequest& request) {
   }
   const std::vector<LayerRecord> layers = TRY(LayerRecords(image.layers), what);
   const os::DirFd dir = TRY(layers_.containers().OpenDir(request.container_id), what);
+  TRY(NoteUse(dir, StrCat("volume ", request.index, " ", image.id)), what);
   os::OverlayOptions options;
   os::DirFd top =
       TRY(PrepareTop(dir, StrCat("volume-", request.index), layers, request.shift), what);

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "os/userns.h"
@@ -55,7 +56,7 @@ LayerStore::Staged::~Staged() {
 Result<std::shared_ptr<LayerStore::Staged>> LayerStore::Stage() const {
   os::DirFd tmp = TRY(images_.OpenDir("tmp"));
   std::string name = TRY(NewId());
-  os::DirFd dir = TRY(tmp.MakeDir(name, kPrivate), "stage layer");
+  os::DirFd dir = TRY(FAIL_STEP("layer.stage", tmp.MakeDir(name, kPrivate)), "stage layer");
   os::DirFd fs = TRY(dir.MakeDir("fs", 0755), "stage layer");
   TRY(SetMode(fs, 0755), "stage layer");
   return std::shared_ptr<Staged>(new Staged(std::move(tmp), std::move(name), std::move(fs)));
@@ -63,13 +64,16 @@ Result<std::shared_ptr<LayerStore::Staged>> LayerStore::Stage() const {
 
 Result<> LayerStore::Publish(const std::vector<std::shared_ptr<Staged>>& layers) const {
   if (layers.empty()) return Ok();
+  TRY(FAIL_POINT("layer.sync.before"));
   if (::syncfs(images_.get()) != 0) return ErrnoError("sync layers");
+  TRY(FAIL_POINT("layer.sync.after"));
   for (const std::shared_ptr<Staged>& layer : layers) {
     if (layer->name_.empty()) continue;
     const std::string target = LayerPath(layer->result.diff_id);
     // Without a record it is not used: a crash came between the rename and the record.
     TRY(RemoveAside(target), "remove stale layer");
-    TRY(images_.Rename(StrCat("tmp/", layer->name_), target, false), "publish layer");
+    TRY(FAIL_STEP("layer.publish", images_.Rename(StrCat("tmp/", layer->name_), target, false)),
+        "publish layer");
     layer->name_.clear();
   }
   return TRY(images_.OpenDir("layers")).Sync();
@@ -100,7 +104,7 @@ Result<> LayerStore::RemoveAside(const std::string& from) const {
   Result<> moved = images_.Rename(from, aside, false);
   if (!moved && moved.error().code() == Code::kNotFound) return Ok();
   if (!moved) return moved;
-  return images_.RemoveTree(aside);
+  return FAIL_STEP("layer.remove", images_.RemoveTree(aside));
 }
 
 Result<> LayerStore::Remove(const std::string& diff_id) const {
@@ -117,7 +121,7 @@ Result<> LayerStore::RemoveContainer(const std::string& container_id) const {
   Result<> moved = root_.Rename(StrCat("containers/", container_id), aside, false);
   if (!moved && moved.error().code() == Code::kNotFound) return Ok();
   if (!moved) return moved;
-  return root_.RemoveTree(aside);
+  return FAIL_STEP("rootfs.remove", root_.RemoveTree(aside));
 }
 
 Result<> LayerStore::MakeInitLayer() const {

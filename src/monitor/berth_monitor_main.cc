@@ -4,6 +4,7 @@
 //   berth-monitor --init     first process of a shared PID namespace
 //   berth-monitor --namespaces
 //                            makes a user namespace and others that belong to it, for berthd to hold
+//   berth-monitor --list-fail-points
 //   berth-monitor --run [--private PATH] [--detach PATH] -- PROGRAM ARG...
 //                            runs an OCI runtime as the monitor would, for a pod that has none any more
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "monitor/monitor.h"
@@ -73,6 +75,7 @@ Result<> CheckStart() {
 
 Result<> RunMonitor() {
   TRY(CheckStart());
+  TRY(ArmFailPointsFromEnvironment());
   Loop loop;
   TRY(loop.Open());
   Monitor::Start start;
@@ -101,6 +104,12 @@ Result<> RunMonitor() {
   return Ok();
 }
 
+Result<> ListFailPoints() {
+  for (const std::string& name : FailPointNames())
+    TRY(os::WriteAll(STDOUT_FILENO, StrCat(name, "\n")));
+  return Ok();
+}
+
 Result<> RunProgram(int argc, char** argv) {
   MountPlan plan;
   int i = 2;
@@ -121,6 +130,7 @@ Result<> RunProgram(int argc, char** argv) {
 int main(int argc, char** argv) {
   if (argc == 2 && std::strcmp(argv[1], "--init") == 0) return RunPidNsInit();
   if (argc == 2 && std::strcmp(argv[1], "--namespaces") == 0) return RunNamespaceHolder();
+  if (argc == 2 && std::strcmp(argv[1], "--list-fail-points") == 0) return ListFailPoints() ? 0 : 1;
   Result<> result =
       argc > 2 && std::strcmp(argv[1], "--run") == 0
           ? RunProgram(argc, argv)

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "monitor/kill.h"
@@ -135,6 +136,7 @@ void Container::Finish() {
   if (!ending_ || exit_ || hold_exit_) return;
   if (!drain_over_ && (out_.reading() || err_.reading())) return;
   drain_.Stop();
+  (void)FAIL_POINT("monitor.exit.seen");
   Result<> written = pod_->WriteFile(StrCat(kExitsDir, "/", id_), ExitToText(*ending_), 0600);
   // Reported all the same: the daemon that listens now can still keep it.
   if (!written) LogError(StrCat("container ", id_, ": exit record: ", written.error().message()));

@@ -2,6 +2,7 @@
 // Requests about one container.
 #include <algorithm>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "monitor/kill.h"
@@ -46,7 +47,8 @@ Result<> Monitor::BeginCreate(ReplyTo to, const Create& create, Fds fds) {
   Container& container = *containers_.back();
   container.busy = true;
   const std::string number = NextNumber();
-  TRY(container.OpenStdio(create, std::move(log), &calls_dir_, StrCat(number, ".sock")));
+  TRY(FAIL_STEP("monitor.create.stdio",
+                container.OpenStdio(create, std::move(log), &calls_dir_, StrCat(number, ".sock"))));
 
   for (int fd : {container.child_stdin(), container.child_stdout(), container.child_stderr()})
     GiveToPod(fd);
@@ -73,6 +75,7 @@ Result<> Monitor::BeginCreate(ReplyTo to, const Create& create, Fds fds) {
     EndCreate(to, id, number, std::move(called));
   }));
   ++adopting_;
+  (void)FAIL_POINT("monitor.create.running");
   return Ok();
 }
 
@@ -80,6 +83,7 @@ void Monitor::EndCreate(ReplyTo to, const std::string& id, const std::string& nu
                         Result<> called) {
   --adopting_;
   orphans_pending_ = true;
+  (void)FAIL_POINT("monitor.create.called");
   Result<int> pid = TakePid(number);
   Result<Container*> found = Find(id);
   if (!found) return ReplyError(to, found.error());
@@ -93,6 +97,7 @@ void Monitor::EndCreate(ReplyTo to, const std::string& id, const std::string& nu
     Remove(id);
     return ReplyError(to, called.error());
   }
+  (void)FAIL_POINT("monitor.create.adopted");
   ReplyWith(to, PidAnswer{static_cast<uint32_t>(container.pid())});
 }
 
@@ -111,11 +116,13 @@ void Monitor::DoStart(ReplyTo to, ContainerCall call, Fds) {
   Container& container = **found;
   if (container.phase() != Phase::kCreated || container.busy || container.deleting)
     return ReplyError(to, WrongState(id, "not in state created"));
+  (void)FAIL_POINT("monitor.start.asked");
   CallSpec spec = RuntimeCall("start", NextNumber(), call.timeout_ms);
   spec.args.push_back(id);
   Result<> run = RunProgram(std::move(spec), [this, to, id](Result<> started) {
     Result<Container*> c = Find(id);
     if (!c) return ReplyError(to, c.error());
+    (void)FAIL_POINT("monitor.start.called");
     (*c)->busy = false;
     if (started) (*c)->SetRunning();
     Reply(to, started);
@@ -124,11 +131,13 @@ void Monitor::DoStart(ReplyTo to, ContainerCall call, Fds) {
   if (!run) return ReplyError(to, run.error());
   container.busy = true;
   container.HoldExit(true);
+  (void)FAIL_POINT("monitor.start.running");
 }
 
 void Monitor::DoSignal(ReplyTo to, Signal signal, Fds) {
   Result<Container*> container = Find(signal.container_id);
   if (!container) return ReplyError(to, container.error());
+  (void)FAIL_POINT("monitor.signal");
   Reply(to, (*container)->Signal(static_cast<int>(signal.signal)));
 }
 
@@ -136,7 +145,7 @@ void Monitor::DoKillAll(ReplyTo to, ContainerCall call, Fds) {
   Result<Container*> found = Find(call.container_id);
   if (!found) return ReplyError(to, found.error());
   Container& container = **found;
-  Result<> killed = container.Signal(9);
+  Result<> killed = FAIL_STEP("monitor.kill", container.Signal(9));
   for (auto& session : sessions_) {
     if (session->container_id == call.container_id) KillExec({}, *session);
   }
@@ -156,6 +165,7 @@ void Monitor::DoDelete(ReplyTo to, ContainerCall call, Fds) {
     return ReplyError(to, WrongState(id, "is being created"));
   if (container.deleting && container.phase() == Phase::kExited)
     return ReplyError(to, Error(Code::kAborted, StrCat("container ", id, ": is being deleted")));
+  (void)FAIL_POINT("monitor.delete.asked");
   container.deleting = true;
   if (container.phase() == Phase::kExited) return RunDelete(to, id, call.timeout_ms);
   deletes_.push_back({id, to, call.timeout_ms});
@@ -167,6 +177,7 @@ void Monitor::RunDelete(ReplyTo to, const std::string& id, uint32_t timeout_ms) 
   spec.args.push_back("--force");
   spec.args.push_back(id);
   auto end = [this, to, id](Result<> deleted) {
+    (void)FAIL_POINT("monitor.delete.called");
     Result<Container*> container = Find(id);
     if (deleted) {
       Remove(id);
@@ -180,6 +191,7 @@ void Monitor::RunDelete(ReplyTo to, const std::string& id, uint32_t timeout_ms) 
     Reply(to, deleted);
   };
   Result<> run = RunProgram(std::move(spec), end);
+  (void)FAIL_POINT("monitor.delete.running");
   if (!run) end(std::move(run));
 }
 
@@ -223,6 +235,7 @@ void Monitor::InitEnded(Container& container) {
 }
 
 void Monitor::ContainerEnded(Container& container) {
+  (void)FAIL_POINT("monitor.exit.recorded");
   server_.Send(server_.current(), Packet(Type::kContainerExited, 0,
                                          ContainerExited{container.id(), *container.exit()}));
   std::vector<Waiter> ready;

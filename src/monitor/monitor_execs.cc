@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "monitor/kill.h"
@@ -80,6 +81,7 @@ Result<> Monitor::BeginExec(ReplyTo to, const Exec& exec, Fds fds) {
   // Our copies of the stdio end here: the reader must see the end when the exec's own are closed.
   sessions_.push_back(std::move(session));
   ++adopting_;
+  (void)FAIL_POINT("monitor.exec.running");
   return Ok();
 }
 
@@ -87,6 +89,7 @@ void Monitor::EndExec(ReplyTo to, const std::string& id, const std::string& numb
                       Result<> called) {
   --adopting_;
   orphans_pending_ = true;
+  (void)FAIL_POINT("monitor.exec.called");
   Session* session = FindExec(id);
   if (session == nullptr)
     return ReplyError(to, Error(Code::kInternal, StrCat("exec ", id, ": lost")));
@@ -102,6 +105,7 @@ void Monitor::EndExec(ReplyTo to, const std::string& id, const std::string& numb
   // No copy stays here: a client that vanishes hangs the terminal up.
   Fds fds;
   if (*master) fds.push_back(std::move(*master));
+  (void)FAIL_POINT("monitor.exec.adopted");
   ReplyWith(to, PidAnswer{static_cast<uint32_t>(session->pid)}, fds);
   if (session->kill_wanted) KillExec({}, *session);
 }
@@ -131,6 +135,7 @@ void Monitor::ExecEnded(Session& session) {
   if (::waitid(P_PIDFD, static_cast<id_t>(session.process.fd()), &info, WEXITED | WNOHANG) < 0 ||
       info.si_pid == 0)
     return;
+  (void)FAIL_POINT("monitor.exec.ended");
   session.process.Close();
   session.ended = true;
   Exit exit;

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "monitor/monitor.h"
@@ -14,15 +15,22 @@ namespace berth::monitor {
 
 namespace {
 constexpr size_t kMaxDialers = 512;
-}
+// The monitors of tests/crash/upgrade.py are of other versions.
+#ifdef BERTH_MONITOR_PROTOCOL
+constexpr uint32_t kOwnVersion = BERTH_MONITOR_PROTOCOL;
+#else
+constexpr uint32_t kOwnVersion = kProtocolVersion;
+#endif
+}  // namespace
 
 void Monitor::DoHello(ReplyTo to, Hello hello, Fds) {
-  if (hello.version < kOldestVersion || hello.version > kProtocolVersion)
+  if (hello.version < kOldestVersion || hello.version > kOwnVersion)
     return ReplyError(to, Error(Code::kFailedPrecondition,
                                 StrCat("protocol version ", hello.version, ": the monitor has ",
-                                       kOldestVersion, " to ", kProtocolVersion)));
+                                       kOldestVersion, " to ", kOwnVersion)));
   server_.SetCurrent(to.connection);
   HelloAnswer answer;
+  answer.version = kOwnVersion;
   answer.pid = static_cast<uint32_t>(::getpid());
   answer.warning = warning_;
   answer.set_up = setup_.has_value();
@@ -40,7 +48,7 @@ void Monitor::DoHello(ReplyTo to, Hello hello, Fds) {
 
 void Monitor::DoSetup(ReplyTo to, Setup setup, Fds fds) {
   if (setup_) return ReplyError(to, Error(Code::kAlreadyExists, "pod is set up already"));
-  Result<> done = SetUp(std::move(setup), std::move(fds));
+  Result<> done = FAIL_STEP("monitor.pod.setup", SetUp(std::move(setup), std::move(fds)));
   if (!done) return ReplyError(to, done.error());
   ReplyWith(to, SetupAnswer{static_cast<uint32_t>(init_.pid), UserNsNumber()});
 }
@@ -77,6 +85,7 @@ void Monitor::GiveToPod(int fd) const {
 
 void Monitor::DoShutdown(ReplyTo to) {
   if (shutdown_) return ReplyError(to, Error(Code::kAborted, "pod is ending already"));
+  (void)FAIL_POINT("monitor.pod.shutdown");
   shutdown_ = to;  // goes on in Sweep
 }
 
@@ -93,6 +102,7 @@ void Monitor::ShutdownStep() {
     siginfo_t info{};
     ::waitid(P_PIDFD, static_cast<id_t>(init_.pidfd.get()), &info, WEXITED);
   }
+  (void)FAIL_POINT("monitor.pod.ended");
   Reply(*shutdown_, Ok());
   finished_ = true;
 }

@@ -14,6 +14,7 @@
 
 #include <cerrno>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/rollback.h"
 #include "base/strings.h"
@@ -62,6 +63,7 @@ Result<> NetNsPins::Create(std::string_view name, const std::function<Result<>()
     Fd created = TRY(dir_.Open(name, O_RDONLY | O_CREAT | O_EXCL, 0), what);
   }
   undo.Add("remove pin", [&] { return Remove(name); });
+  TRY(FAIL_POINT("netns.file"));
   Fd file = TRY(dir_.Open(name, O_PATH | O_NOFOLLOW), what);
   TRY(internal::RunOnThread([&] { return EnterAndPin(file.get(), setup, made); }), what);
   undo.Commit();
@@ -79,7 +81,7 @@ Result<> NetNsPins::Remove(std::string_view name) const {
       return std::move(there.error());
     }
     if (!TRY(internal::IsMountRoot(there->get()), name)) break;
-    TRY(Detach(dir_, name), "network namespace");
+    TRY(FAIL_STEP("netns.unpin", Detach(dir_, name)), "network namespace");
   }
   return dir_.RemoveFile(name);
 }

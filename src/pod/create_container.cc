@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CreateContainer: enter the pod, join or reserve the name, intent record, root file system, user,
 // spec, OCI create.
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "oci/command_error.h"
@@ -107,7 +108,7 @@ Result<> Engine::Impl::CreateNew(const SandboxRecord& sandbox, const ContainerPt
     record.image_ref = ImageRefOf(image);
     record.image_name = !asked.empty() ? asked : tags.empty() ? record.image_ref : tags.front();
     record.stop_signal = TRY(StopSignalOf(record.config, image));
-    TRY(d.records.Put(record));
+    TRY(FAIL_STEP("container.intent", d.records.Put(record)));
     intent_written = true;
     return MakeContainer(sandbox, image, record, undo);
   };
@@ -119,7 +120,7 @@ Result<> Engine::Impl::CreateNew(const SandboxRecord& sandbox, const ContainerPt
     }
     if (intent_written && failures.empty()) {
       // The record goes last: it is what finds the rest after a crash.
-      Result<> removed = d.records.RemoveContainer(record.id);
+      Result<> removed = FAIL_STEP("container.undone", d.records.RemoveContainer(record.id));
       if (!removed) failures.push_back({"record", std::move(removed.error())});
     }
     AbandonCreate(container, record, made.error(), failures.empty());
@@ -149,9 +150,12 @@ Result<> Engine::Impl::MakeContainer(const SandboxRecord& sandbox, const image::
   PodShift shift = TRY(ShiftOf(sandbox));
   undo.Add("root file system", [this, id] { return d.images.RemoveRootfs(id); });
   image::Rootfs rootfs =
-      TRY(d.images.PrepareRootfs(id, record.image_id, shift.ids), "root file system");
+      TRY(FAIL_STEP("container.rootfs", d.images.PrepareRootfs(id, record.image_id, shift.ids)),
+          "root file system");
   image::ResolvedUser user =
-      TRY(d.images.ResolveUser(record.image_id, MakeUserQuery(record.config, image)), "user");
+      TRY(FAIL_STEP("container.user",
+                    d.images.ResolveUser(record.image_id, MakeUserQuery(record.config, image))),
+          "user");
   record.user = {user.uid, user.gid, user.additional_gids};
   record.cgroups_path = ContainerCgroupsPath(sandbox.cgroup_path, id, config.systemd_cgroup);
   MountSources sources = TRY(ResolveMounts(shift, record));
@@ -163,6 +167,10 @@ Result<> Engine::Impl::MakeContainer(const SandboxRecord& sandbox, const image::
   request.container_id = id;
   request.spec_json = record.spec_json;
   request.rootfs = std::move(rootfs.mount);
+  // Should our database be lost.
+  ContainerRecord kept = record;
+  kept.phase = ContainerPhase::kCreated;
+  request.record = Encode(kept);
   request.terminal = record.config.tty;
   request.stdin_open = record.config.stdin_open;
   request.stdin_once = record.config.stdin_once;
@@ -172,7 +180,7 @@ Result<> Engine::Impl::MakeContainer(const SandboxRecord& sandbox, const image::
     request.log_path = record.config.log_path;
   }
   undo.Add("container", [this, id, pod = sandbox.id] { return d.runtime.Delete(pod, id); });
-  Result<int> pid = d.runtime.Create(std::move(request));
+  Result<int> pid = FAIL_STEP("container.create", d.runtime.Create(std::move(request)));
   if (!pid && oci::IsCommandError(pid.error().message())) {
     // docs/decisions/0010-missing-command.md
     record.reason = kStartError;
@@ -181,7 +189,7 @@ Result<> Engine::Impl::MakeContainer(const SandboxRecord& sandbox, const image::
     record.pid = TRY(std::move(pid));
   }
   record.phase = ContainerPhase::kCreated;
-  return TRY(d.records.Put(record)), Ok();
+  return TRY(FAIL_STEP("container.created", d.records.Put(record))), Ok();
 }
 
 // As AbandonRun: gone without a trace, or left as exited so that RemoveContainer tries the undo

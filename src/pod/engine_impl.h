@@ -293,6 +293,10 @@ struct Engine::Impl {
   static void DropMeter(ContainerObject& container);
   void DropMeter(SandboxObject& sandbox);
 
+  // --- remember.cc
+  Result<bool> RestoreRecords(const Found& found);  // true: there are more records than were found
+  Result<> RestorePod(const std::string& id, const runtime::RememberedPod& pod);
+
   // --- recover.cc
   Result<> Recover();
   Result<> Apply(Action& action);

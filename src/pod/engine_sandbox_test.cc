@@ -200,6 +200,39 @@ TEST(EngineSandbox, APodWhoseMonitorDiesIsNotReadyAndItsContainersUnknownUntilSt
   world.ExpectNothingLeft();
 }
 
+TEST(EngineSandbox, WhatRunsIsListedAgainWhenItsRecordsAreLost) {
+  World world;
+  auto [pod, container] = world.Running();
+  std::string created = *world.engine->CreateContainer({}, pod, MinimalContainerConfig("created"));
+  std::string ended = *world.engine->CreateContainer({}, pod, MinimalContainerConfig("ended"));
+  ASSERT_TRUE(world.engine->StartContainer({}, ended));
+  world.runtime.Exit(ended, 3);
+  ASSERT_TRUE(world.Becomes(ended, ContainerState::kExited));
+  SandboxStatus before = *world.engine->PodSandboxStatus(pod);
+  ContainerStatus status = world.Status(container);
+  world.engine.reset();
+  ASSERT_TRUE(world.records.RemoveSandbox(pod));
+  for (const std::string& id : {container, created, ended})
+    ASSERT_TRUE(world.records.RemoveContainer(id));
+  ASSERT_TRUE(world.Restart());
+  SandboxStatus after = *world.engine->PodSandboxStatus(pod);
+  EXPECT_EQ(after.state, SandboxState::kReady);
+  EXPECT_EQ(after.metadata.name, before.metadata.name);
+  EXPECT_FALSE(after.ip.empty());
+  EXPECT_EQ(after.ip, before.ip);
+  EXPECT_EQ(world.Status(container).state, ContainerState::kRunning);
+  EXPECT_EQ(world.Status(container).image_ref, status.image_ref);
+  EXPECT_EQ(world.Status(created).state, ContainerState::kCreated);
+  EXPECT_EQ(world.Status(ended).exit_code, 3);
+  // Their names are taken, and they are on record again.
+  EXPECT_EQ(*world.Run(), pod);
+  world.engine.reset();
+  ASSERT_TRUE(world.Restart());
+  EXPECT_EQ(world.Status(container).state, ContainerState::kRunning);
+  ASSERT_TRUE(world.engine->RemovePodSandbox({}, pod));
+  world.ExpectNothingLeft();
+}
+
 TEST(EngineSandbox, ARebootLeavesNotReadyPodsExitedContainersAndFreedAddresses) {
   World world;
   auto [pod, container] = world.Running();

@@ -57,6 +57,24 @@ TEST(EngineStop, AfterTheGraceItIsKilled) {
   EXPECT_EQ(world.Status(id).exit_code, 137);
 }
 
+// The kill finds the monitor dead before the news of its death is here: the stop waits for that, and succeeds.
+TEST(EngineStop, AMonitorThatDiesMeanwhileDoesNotFailTheStop) {
+  for (std::string call : {"KillAll", "Signal"}) {
+    World world;
+    auto [pod, id] = world.Running();
+    world.runtime.FailAt(call, Error(Code::kUnavailable, "monitor: connection ended"));
+    auto stop = std::async(std::launch::async, [&, id = id] {
+      return world.engine->StopContainer({}, id, seconds(call == "Signal" ? 30 : 0));
+    });
+    ASSERT_TRUE(world.Eventually([&] { return world.runtime.CountCalls(call) == 1; }));
+    world.runtime.LoseMonitor(pod);
+    Result<> stopped = stop.get();
+    ASSERT_TRUE(stopped) << call << ": " << stopped.error().message();
+    EXPECT_EQ(world.Status(id).state, ContainerState::kExited);
+    EXPECT_EQ(world.Status(id).reason, "Unknown");
+  }
+}
+
 TEST(EngineStop, Rule14ALaterShorterStopShortensAndNeverLengthens) {
   World world;
   auto [pod, id] = world.Running();

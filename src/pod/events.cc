@@ -2,6 +2,7 @@
 // Writing records in order, and the engine's event thread.
 #include <algorithm>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "pod/engine_impl.h"
@@ -113,7 +114,9 @@ void Engine::Impl::OnExited(const runtime::ContainerExited& event) {
   }
   container->state.NotifyAll();
   DropMeter(*container);
+  (void)FAIL_POINT("container.exited.before");
   PersistOrLog(*container);
+  (void)FAIL_POINT("container.exited.after");
   // Without a PID namespace of its own the container's other processes outlive its init. Not on this
   // thread: a monitor that hangs must not hold up the events of other pods.
   if (!kill_rest) return;

@@ -84,6 +84,11 @@ class Records {
   virtual Result<> Put(const ContainerRecord& record) = 0;
   virtual Result<> RemoveSandbox(const std::string& id) = 0;
   virtual Result<> RemoveContainer(const std::string& id) = 0;
+  // A record that was lost here, as another place has kept it: Encode's text, readable or not. Where there is a record,
+  // that stays.
+  virtual Result<> RestoreSandbox(const std::string& id, const std::string& body) = 0;
+  virtual Result<> RestoreContainer(const std::string& id, const std::string& body,
+                                    const std::string& spec_json) = 0;
   // Everything, once at start. A row that cannot be read comes with loaded = false, never silently
   // dropped.
   virtual Result<std::vector<SandboxRecord>> LoadSandboxes() = 0;

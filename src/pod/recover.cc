@@ -4,6 +4,7 @@
 // serving.
 #include <system_error>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "pod/engine_impl.h"
@@ -15,6 +16,10 @@ Result<> Engine::Impl::Recover() {
   found.sandboxes = TRY(d.records.LoadSandboxes(), "recover");
   found.containers = TRY(d.records.LoadContainers(), "recover");
   found.observations = TRY(d.runtime.Observe(), "recover");
+  if (TRY(RestoreRecords(found), "recover")) {
+    found.sandboxes = TRY(d.records.LoadSandboxes(), "recover");
+    found.containers = TRY(d.records.LoadContainers(), "recover");
+  }
   found.network_namespaces = TRY(d.network.ListNs(), "recover");
   found.rootfs = TRY(d.images.ListRootfs(), "recover");
   found.boot_id = d.host.Facts().boot_id;
@@ -73,9 +78,9 @@ Result<> Engine::Impl::Apply(Action& action) {
 Result<> Engine::Impl::ApplyUndo(const Action& action) {
   if (action.kind == Action::Kind::kUndoContainer) {
     auto undo = [&]() -> Result<> {
-      TRY(d.runtime.Delete(action.sandbox_id, action.container_id));
-      TRY(d.images.RemoveRootfs(action.container_id));
-      return d.records.RemoveContainer(action.container_id);
+      TRY(FAIL_STEP("recover.delete", d.runtime.Delete(action.sandbox_id, action.container_id)));
+      TRY(FAIL_STEP("recover.rootfs", d.images.RemoveRootfs(action.container_id)));
+      return FAIL_STEP("recover.container", d.records.RemoveContainer(action.container_id));
     };
     Result<> undone = undo();
     if (undone) return undone;
@@ -86,9 +91,10 @@ Result<> Engine::Impl::ApplyUndo(const Action& action) {
   }
   const SandboxRecord& record = action.sandbox;
   auto undo = [&]() -> Result<> {
-    TRY(Dismantle(record));
-    if (record.owns_cgroup) TRY(d.host.RemoveCgroup(record.cgroup_path));
-    return d.records.RemoveSandbox(record.id);
+    TRY(FAIL_STEP("recover.dismantle", Dismantle(record)));
+    if (record.owns_cgroup)
+      TRY(FAIL_STEP("recover.cgroup", d.host.RemoveCgroup(record.cgroup_path)));
+    return FAIL_STEP("recover.sandbox", d.records.RemoveSandbox(record.id));
   };
   Result<> undone = undo();
   if (undone) return undone;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // RemoveContainer: what runs is killed first; the log file is the kubelet's and stays.
+#include "base/fail_point.h"
 #include "base/strings.h"
 #include "pod/engine_impl.h"
 
@@ -41,6 +42,12 @@ Result<> Engine::Impl::RemoveFound(const Call& call, const ContainerPtr& contain
   auto remove = [&]() -> Result<> {
     TRY(BeginStop(container, std::chrono::seconds(0)));
     TRY(AwaitStop(call, *container));
+    {
+      // Stopping one whose record cannot be read deletes it (EndUnknown), and its end is seen before that is done.
+      auto state = container->state.Lock();
+      TRY(Await(call, d.clock, container->state, state,
+                [](const auto& s) { return s.record.loaded || !s.stop.active; }));
+    }
     return EraseContainer(container);
   };
   Result<> removed = remove();
@@ -59,14 +66,15 @@ Result<> Engine::Impl::RemoveFound(const Call& call, const ContainerPtr& contain
 
 Result<> Engine::Impl::EraseContainer(const ContainerPtr& container) {
   container->state.Lock()->record.phase = ContainerPhase::kRemoving;
-  TRY(Persist(*container));
-  TRY(d.runtime.Delete(container->sandbox_id, container->id));
-  TRY(d.images.RemoveRootfs(container->id), "root file system");
+  TRY(FAIL_STEP("container.removing", Persist(*container)));
+  TRY(FAIL_STEP("container.delete", d.runtime.Delete(container->sandbox_id, container->id)));
+  TRY(FAIL_STEP("container.rootfs-remove", d.images.RemoveRootfs(container->id)),
+      "root file system");
   const SandboxPtr home = HomeOf(*container);
   {
     // Under `persist`, so that no write that is on its way brings the row back.
     std::lock_guard<std::mutex> ordered(container->persist);
-    TRY(d.records.RemoveContainer(container->id));
+    TRY(FAIL_STEP("container.forget", d.records.RemoveContainer(container->id)));
     Forget(container);
   }
   Emit(LifecycleEvent::Type::kDeleted, home, *container);

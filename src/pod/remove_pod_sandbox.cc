@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // RemovePodSandbox: stop, remove the containers, then what is left of the pod, its record last.
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "pod/engine_impl.h"
@@ -35,8 +36,12 @@ Result<> Engine::Impl::RemoveClaimed(const Call& call, const SandboxPtr& sandbox
     state->record.phase = SandboxPhase::kRemoving;
     record = state->record;
   }
-  TRY(Persist(*sandbox));
-  if (record.owns_cgroup) TRY(d.host.RemoveCgroup(record.cgroup_path));
+  TRY(FAIL_STEP("pod.removing", Persist(*sandbox)));
+  // An unreadable record does not say its group; this is where Berth makes one, and not there is success.
+  if (!record.loaded)
+    TRY(d.host.RemoveCgroup(StrCat(config.default_cgroup_parent, "/", record.id)));
+  if (record.owns_cgroup)
+    TRY(FAIL_STEP("pod.cgroup-remove", d.host.RemoveCgroup(record.cgroup_path)));
   TRY(EraseSandbox(sandbox));
   Emit(LifecycleEvent::Type::kDeleted, sandbox);
   return Ok();
@@ -45,7 +50,7 @@ Result<> Engine::Impl::RemoveClaimed(const Call& call, const SandboxPtr& sandbox
 Result<> Engine::Impl::EraseSandbox(const SandboxPtr& sandbox) {
   // Under `persist`, so that no write that is on its way brings the row back.
   std::lock_guard<std::mutex> ordered(sandbox->persist);
-  TRY(d.records.RemoveSandbox(sandbox->id));
+  TRY(FAIL_STEP("pod.forget", d.records.RemoveSandbox(sandbox->id)));
   Forget(sandbox);
   return Ok();
 }

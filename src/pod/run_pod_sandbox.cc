@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // RunPodSandbox: validate, join or reserve, plan, intent record, then the steps, each with its
 // undo.
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "pod/engine_impl.h"
@@ -78,7 +79,7 @@ Result<> Engine::Impl::RunNew(const SandboxPtr& sandbox) {
   }
   record.owns_cgroup = plan->owns_cgroup;
   record.cgroup_path = plan->cgroup_path;
-  if (Result<> intent = d.records.Put(record); !intent) {
+  if (Result<> intent = FAIL_STEP("pod.intent", d.records.Put(record)); !intent) {
     AbandonRun(sandbox, record, intent.error(), true);
     return std::move(intent.error());
   }
@@ -112,22 +113,29 @@ Result<> Engine::Impl::MakeSandbox(const SandboxPlan& plan, SandboxRecord& recor
   if (plan.owns_cgroup) {
     undo.Add("control group",
              [this, path = plan.cgroup_path] { return d.host.RemoveCgroup(path); });
-    TRY(d.host.CreateCgroup(plan.cgroup_path));
+    TRY(FAIL_STEP("pod.cgroup", d.host.CreateCgroup(plan.cgroup_path)));
   }
   runtime::SandboxSpec spec = plan.spec;
   // Held by us only as long as it takes: afterwards by the monitor and by the pin.
   if (plan.user_range) {
-    spec.user_ns = std::make_shared<const os::UserNs>(TRY(d.runtime.MakeUserNs(*plan.user_range)));
+    spec.user_ns = std::make_shared<const os::UserNs>(
+        TRY(FAIL_STEP("pod.user-ns", d.runtime.MakeUserNs(*plan.user_range))));
   }
   if (!plan.host_network) {
     undo.Add("network namespace", [this, id] { return d.network.RemoveNs(id); });
-    TRY(spec.user_ns ? d.network.PinNs(id, spec.user_ns->network, plan.net_sysctls)
-                     : d.network.CreateNs(id, plan.net_sysctls),
+    TRY(FAIL_STEP("pod.netns", spec.user_ns
+                                   ? d.network.PinNs(id, spec.user_ns->network, plan.net_sysctls)
+                                   : d.network.CreateNs(id, plan.net_sysctls)),
         "network namespace");
   }
+  // Should our database be lost.
+  SandboxRecord kept = record;
+  kept.phase = SandboxPhase::kReady;
+  kept.network_attached = !plan.host_network;
+  spec.record = Encode(kept);
   TRY(StartParts(plan, spec, record, undo));
   record.phase = SandboxPhase::kReady;
-  return TRY(d.records.Put(record)), Ok();
+  return TRY(FAIL_STEP("pod.ready", d.records.Put(record))), Ok();
 }
 
 // CNI and the monitor do not need each other: both at once, and both have ended before anything is
@@ -137,7 +145,7 @@ Result<> Engine::Impl::StartParts(const SandboxPlan& plan, const runtime::Sandbo
   const std::string id = record.id;
   undo.Add("monitor", [this, id] { return d.runtime.StopSandbox(id); });
   std::optional<Result<runtime::SandboxHandle>> started;
-  auto start = [&] { started = d.runtime.StartSandbox(spec); };
+  auto start = [&] { started = FAIL_STEP("pod.monitor", d.runtime.StartSandbox(spec)); };
   if (plan.host_network) {
     start();
     record.handle = TRY(std::move(*started), "start the monitor");
@@ -145,7 +153,7 @@ Result<> Engine::Impl::StartParts(const SandboxPlan& plan, const runtime::Sandbo
   }
   undo.Add("network", [this, id] { return d.network.Detach(id); });
   std::optional<Result<runtime::NetworkStatus>> attached;
-  RunBoth(start, [&] { attached = d.network.Attach(plan.network); });
+  RunBoth(start, [&] { attached = FAIL_STEP("pod.attach", d.network.Attach(plan.network)); });
   record.network_attached = true;
   runtime::NetworkStatus network = TRY(std::move(*attached), "set up the network");
   record.handle = TRY(std::move(*started), "start the monitor");
@@ -158,7 +166,8 @@ Result<> Engine::Impl::StartParts(const SandboxPlan& plan, const runtime::Sandbo
 void Engine::Impl::AbandonRun(const SandboxPtr& sandbox, SandboxRecord record, const Error& error,
                               bool clean) {
   if (clean) {
-    if (Result<> removed = d.records.RemoveSandbox(record.id); !removed) {
+    Result<> removed = FAIL_STEP("pod.undone", d.records.RemoveSandbox(record.id));
+    if (!removed) {
       LogWarn(StrCat("pod ", record.id, ": undo record: ", removed.error().message()));
       clean = false;
     }

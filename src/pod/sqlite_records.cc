@@ -19,6 +19,48 @@ const std::vector<db::Migration>& Migrations() {
   return kMigrations;
 }
 
+struct Row {
+  std::string id, body, spec;
+};
+struct Rows {
+  std::vector<Row> sandboxes, containers;
+};
+
+// What a damaged table still says: from both ends as far as it can be read. A row that is no record may be the damage's
+// work: what is kept beside the monitor is better.
+std::vector<Row> ReadRows(db::Database& database, std::string_view forwards,
+                          std::string_view backwards, bool (*decodes)(std::string_view)) {
+  std::vector<Row> rows;
+  for (std::string_view sql : {forwards, backwards}) {
+    Result<db::Statement> statement = database.Prepare(sql);
+    if (!statement) continue;
+    for (Result<bool> more = statement->Step(); more && *more; more = statement->Step()) {
+      Result<std::string> id = statement->Text(0), body = statement->Text(1),
+                          spec = statement->Text(2);
+      if (!id || !body || !spec) continue;
+      if (decodes(*body)) {
+        rows.push_back({std::move(*id), std::move(*body), std::move(*spec)});
+      } else {
+        LogError(StrCat("record ", Quote(*id), " is damaged"));
+      }
+    }
+  }
+  return rows;
+}
+
+Rows Salvage(db::Database& database) {
+  auto is_sandbox = [](std::string_view body) { return DecodeSandbox(body).has_value(); };
+  auto is_container = [](std::string_view body) { return DecodeContainer(body).has_value(); };
+  return {ReadRows(database, "SELECT id, body, '' FROM sandboxes ORDER BY id",
+                   "SELECT id, body, '' FROM sandboxes ORDER BY id DESC", is_sandbox),
+          ReadRows(database, "SELECT id, body, spec FROM containers ORDER BY id",
+                   "SELECT id, body, spec FROM containers ORDER BY id DESC", is_container)};
+}
+
+Result<db::Database> OpenDatabase(const std::string& path) {
+  return db::Database::Open(path, Migrations(), db::Durability::kNormal);
+}
+
 Result<> RemoveRow(db::Database& database, std::string_view sql, const std::string& id) {
   db::Statement statement = TRY(database.Prepare(sql));
   statement.Bind(id);
@@ -51,8 +93,22 @@ Result<SandboxRecord> ReadSandbox(const db::Statement& row) {
 SqliteRecords::SqliteRecords(db::Database database) : database_(std::move(database)) {}
 
 Result<std::unique_ptr<SqliteRecords>> SqliteRecords::Open(const std::string& path) {
-  db::Database database = TRY(db::Database::Open(path, Migrations(), db::Durability::kNormal));
-  return std::unique_ptr<SqliteRecords>(new SqliteRecords(std::move(database)));
+  Rows saved;
+  {
+    Result<db::Database> database = OpenDatabase(path);
+    Result<> sound = database ? database->Check() : Result<>(database.error().Clone());
+    if (sound) return std::unique_ptr<SqliteRecords>(new SqliteRecords(std::move(*database)));
+    if (sound.error().code() != Code::kDataLoss) return std::move(sound.error());
+    LogError(StrCat(sound.error().message(), ": ", path, " is set aside as ", path,
+                    ".bad and made anew from what can be read and what the monitors keep"));
+    if (database) saved = Salvage(*database);
+  }
+  TRY(db::SetAside(path));
+  std::unique_ptr<SqliteRecords> records(new SqliteRecords(TRY(OpenDatabase(path))));
+  for (const Row& row : saved.sandboxes) TRY(records->RestoreSandbox(row.id, row.body));
+  for (const Row& row : saved.containers)
+    TRY(records->RestoreContainer(row.id, row.body, row.spec));
+  return records;
 }
 
 Result<> SqliteRecords::Put(const SandboxRecord& record) {
@@ -85,6 +141,24 @@ Result<> SqliteRecords::RemoveSandbox(const std::string& id) {
 Result<> SqliteRecords::RemoveContainer(const std::string& id) {
   auto database = database_.Lock();
   return RemoveRow(*database, "DELETE FROM containers WHERE id = ?", id);
+}
+
+Result<> SqliteRecords::RestoreSandbox(const std::string& id, const std::string& body) {
+  auto database = database_.Lock();
+  db::Statement statement = TRY(database->Prepare(
+      "INSERT INTO sandboxes (id, version, body) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING"));
+  statement.Bind(id).Bind(int64_t{SandboxRecord::kVersion}).Bind(body);
+  return TRY(statement.Run(), StrCat("record of pod ", id)), Ok();
+}
+
+Result<> SqliteRecords::RestoreContainer(const std::string& id, const std::string& body,
+                                         const std::string& spec_json) {
+  auto database = database_.Lock();
+  db::Statement statement =
+      TRY(database->Prepare("INSERT INTO containers (id, version, body, spec) VALUES (?, ?, ?, ?)"
+                            " ON CONFLICT (id) DO NOTHING"));
+  statement.Bind(id).Bind(int64_t{ContainerRecord::kVersion}).Bind(body).Bind(spec_json);
+  return TRY(statement.Run(), StrCat("record of container ", id)), Ok();
 }
 
 Result<std::vector<SandboxRecord>> SqliteRecords::LoadSandboxes() {

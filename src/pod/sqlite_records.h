@@ -19,13 +19,17 @@ namespace berth::pod {
 class SqliteRecords final : public Records {
  public:
   // `path` as of db::Database::Open. WAL, synchronous=NORMAL: after a power cut the last changes
-  // may be missing, which Reconcile puts right; the file stays whole.
+  // may be missing, which Reconcile puts right; the file stays whole. A file that is damaged is set aside
+  // (db::SetAside), what can still be read of it is kept, and Engine::Recover restores what runs.
   static Result<std::unique_ptr<SqliteRecords>> Open(const std::string& path);
 
   Result<> Put(const SandboxRecord& record) override;
   Result<> Put(const ContainerRecord& record) override;
   Result<> RemoveSandbox(const std::string& id) override;
   Result<> RemoveContainer(const std::string& id) override;
+  Result<> RestoreSandbox(const std::string& id, const std::string& body) override;
+  Result<> RestoreContainer(const std::string& id, const std::string& body,
+                            const std::string& spec_json) override;
   Result<std::vector<SandboxRecord>> LoadSandboxes() override;
   Result<std::vector<ContainerRecord>> LoadContainers() override;
 

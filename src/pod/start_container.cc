@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // StartContainer: only from CREATED and only in a READY pod. A repeat joins the call in flight.
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "pod/engine_impl.h"
@@ -47,7 +48,7 @@ Result<> Engine::Impl::StartClaimed(ContainerObject& container) {
   if (ContainerRecord record = container.state.Lock()->record; IsNeverMade(record)) {
     started = Error(Code::kFailedPrecondition, record.message);
   } else {
-    started = d.runtime.Start(container.sandbox_id, container.id);
+    started = FAIL_STEP("container.start", d.runtime.Start(container.sandbox_id, container.id));
   }
   FinishStart(container, now, started);
   return started;
@@ -97,7 +98,9 @@ void Engine::Impl::FinishStart(ContainerObject& container, int64_t started_at,
     }
   }
   container.state.NotifyAll();
+  (void)FAIL_POINT("container.started.before");
   PersistOrLog(container);
+  (void)FAIL_POINT("container.started.after");
   if (outcome) {
     if (exit) queue->Push(runtime::ContainerExited{container.sandbox_id, container.id, *exit});
     return;

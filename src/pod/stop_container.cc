@@ -7,6 +7,7 @@
 //     worker: [signal once] -> wait for the deadline -> KillAll -> exit seen
 #include <algorithm>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "pod/engine_impl.h"
@@ -23,6 +24,13 @@ constexpr seconds kLongestGrace{int64_t{10} * 365 * 24 * 3600};
 // end the caller is told, rather than kept for ever.
 constexpr seconds kKillRetry{10};
 constexpr int kKillAttempts = 10;
+
+constexpr seconds kLossPatience{5};
+
+// It has ended, or nobody will tell any more.
+bool Decided(const ContainerObject::State& state) {
+  return state.Ended() || state.record.phase == ContainerPhase::kUnknown;
+}
 
 bool InBetween(Op op) { return op == Op::kCreating || op == Op::kStarting; }
 }  // namespace
@@ -104,9 +112,15 @@ Result<> Engine::Impl::DriveStop(ContainerObject& container) {
       state->stop.signalled = true;
       signal = state->record.stop_signal;
     }
-    Result<> sent = d.runtime.Signal(container.sandbox_id, container.id, signal);
+    Result<> sent =
+        FAIL_STEP("container.signal", d.runtime.Signal(container.sandbox_id, container.id, signal));
     if (sent) continue;
-    container.state.Lock()->stop.signalled = false;  // the next call tries again
+    auto state = container.state.Lock();
+    if (sent.error().code() == Code::kUnavailable &&
+        container.state.WaitFor(state, kLossPatience,
+                                [&](auto& s) { return Decided(s) || ending; }))
+      continue;
+    state->stop.signalled = false;  // the next call tries again
     return TRY(std::move(sent), StrCat("signal ", signal)), Ok();
   }
   if (ending) return Ok();
@@ -136,14 +150,15 @@ Result<> Engine::Impl::KillAndAwait(ContainerObject& container) {
       watched = state->record.phase != ContainerPhase::kUnknown && state->record.loaded;
     }
     if (!watched) return EndUnknown(container);
-    Result<> killed = d.runtime.KillAll(container.sandbox_id, container.id);
+    Result<> killed =
+        FAIL_STEP("container.kill", d.runtime.KillAll(container.sandbox_id, container.id));
     auto state = container.state.Lock();
-    if (!killed && !state->Ended() && state->record.phase != ContainerPhase::kUnknown) {
-      return TRY(std::move(killed), "kill"), Ok();
-    }
-    container.state.WaitFor(state, kKillRetry, [&](auto& s) {
-      return s.Ended() || s.record.phase == ContainerPhase::kUnknown || ending;
-    });
+    // A monitor that cannot be reached has died, and the news of it is on its way.
+    bool lost = !killed && killed.error().code() == Code::kUnavailable;
+    if (!killed && !lost && !Decided(*state)) return TRY(std::move(killed), "kill"), Ok();
+    bool decided = container.state.WaitFor(state, lost ? kLossPatience : kKillRetry,
+                                           [&](auto& s) { return Decided(s) || ending; });
+    if (lost && !decided) return TRY(std::move(killed), "kill"), Ok();
   }
   auto state = container.state.Lock();
   if (state->Ended() || ending) return Ok();
@@ -152,7 +167,8 @@ Result<> Engine::Impl::KillAndAwait(ContainerObject& container) {
 
 // Nobody watches it any more: the OCI runtime's own record is what finds its processes.
 Result<> Engine::Impl::EndUnknown(ContainerObject& container) {
-  TRY(d.runtime.Delete(container.sandbox_id, container.id), "delete");
+  TRY(FAIL_STEP("container.end-unknown", d.runtime.Delete(container.sandbox_id, container.id)),
+      "delete");
   const SandboxPtr home = HomeOf(container);
   {
     auto state = container.state.Lock();

@@ -2,6 +2,7 @@
 // StopPodSandbox: kills the containers and records their ends, frees the pod's address, ends the
 // monitor. What stays until RemovePodSandbox: the records, the root file systems and the log files.
 // Idempotent; a failed step is done again next time.
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "pod/engine_impl.h"
@@ -43,7 +44,9 @@ Result<> Engine::Impl::StopClaimed(const Call& call, const SandboxPtr& found) {
     // From here on CreateContainer refuses; those that were let in before are waited for.
     state->record.phase = SandboxPhase::kNotReady;
   }
+  (void)FAIL_POINT("pod.not-ready.before");
   if (was_ready) PersistOrLog(sandbox);
+  (void)FAIL_POINT("pod.not-ready.after");
   {
     auto state = sandbox.state.Lock();
     TRY(Await(call, d.clock, sandbox.state, state, [](const auto& s) { return s.creating == 0; }),
@@ -61,7 +64,9 @@ Result<> Engine::Impl::StopClaimed(const Call& call, const SandboxPtr& found) {
     Emit(LifecycleEvent::Type::kStopped, found);
   }
   // Should this write fail, the next start only finds less to do than the record says.
+  (void)FAIL_POINT("pod.stopped.before");
   PersistOrLog(sandbox);
+  (void)FAIL_POINT("pod.stopped.after");
   return Ok();
 }
 
@@ -95,12 +100,12 @@ Result<> Engine::Impl::Dismantle(const SandboxRecord& record) {
     }
   };
   if (!record.loaded || !UsesHostNetwork(record.config)) {
-    Result<> detached = d.network.Detach(record.id);
+    Result<> detached = FAIL_STEP("pod.detach", d.network.Detach(record.id));
     bool ok = detached.has_value();
     note("detach the network", std::move(detached));
-    if (ok) note("network namespace", d.network.RemoveNs(record.id));
+    if (ok) note("network namespace", FAIL_STEP("pod.netns-remove", d.network.RemoveNs(record.id)));
   }
-  note("end the monitor", d.runtime.StopSandbox(record.id));
+  note("end the monitor", FAIL_STEP("pod.monitor-stop", d.runtime.StopSandbox(record.id)));
   return first;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/cni_chain.h"
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 
@@ -40,7 +41,7 @@ Result<oci::CniResult> CniChain::Add(const CniTarget& target, const Step& step) 
     oci::PluginInput input = Input();
     input.runtime = &target.runtime;
     if (!first) input.prev_result = last.raw;
-    const std::string printed = TRY(Run(i, "ADD", &target, input));
+    const std::string printed = TRY(FAIL_STEP("network.add", Run(i, "ADD", &target, input)));
     // Assigned after the call: input.prev_result points into the old value.
     last = TRY(oci::ParseCniResult(printed, list_.cni_version),
                StrCat("cni ADD: plugin ", Quote(list_.plugins[i].type), ": result"));
@@ -55,7 +56,7 @@ Result<> CniChain::Del(const CniTarget& target, const std::optional<std::string>
     oci::PluginInput input = Input();
     input.runtime = &target.runtime;
     if (cached && AtLeast("0.4.0")) input.prev_result = *cached;
-    TRY(Run(i, "DEL", &target, input));
+    TRY(FAIL_STEP("network.del", Run(i, "DEL", &target, input)));
   }
   return Ok();
 }

@@ -2,6 +2,7 @@
 // Attach and Detach: the order of steps on disk and in the kernel.
 #include <utility>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "runtime/cni_args.h"
@@ -39,7 +40,7 @@ Result<CniTarget> CniNetwork::TargetOf(const CniRecord& record) const {
 
 Result<> CniNetwork::EnterDefault(const std::string& sandbox_id) {
   const DefaultLock lock(state_);
-  if (!default_.in_use()) TRY(default_.Prepare());
+  if (!default_.in_use()) TRY(FAIL_STEP("network.default", default_.Prepare()));
   state_.Lock()->default_users.insert(sandbox_id);
   return Ok();
 }
@@ -52,7 +53,7 @@ Result<> CniNetwork::LeaveDefault(const std::string& sandbox_id) {
     state->default_users.erase(sandbox_id);
     if (!state->default_users.empty()) return Ok();
   }
-  return default_.Cleanup();
+  return FAIL_STEP("network.default-remove", default_.Cleanup());
 }
 
 Result<CniRecord> CniNetwork::MakeRecord(const PodNetwork& pod) {
@@ -75,7 +76,7 @@ Result<CniRecord> CniNetwork::MakeRecord(const PodNetwork& pod) {
   record.programs = TRY(plugins_.FindAll(config->list));
   record.config = config->list.raw;
   record.config_file = config->file;
-  TRY(records_.SaveIntent(record));
+  TRY(FAIL_STEP("network.intent", records_.SaveIntent(record)));
   return record;
 }
 
@@ -84,13 +85,14 @@ Result<NetworkStatus> CniNetwork::RunAdd(const CniRecord& record) {
   const oci::NetworkConfigList list = TRY(oci::ParseNetworkConfig(record.config));
   const CniTarget target = TRY(TargetOf(record));
   const ChainSlot slot(state_, 1, options_.max_chains);
-  const oci::CniResult result = TRY(CniChain(plugins_, list, record.programs)
-                                        .Add(target, [&](const std::string& json) -> Result<> {
-                                          TRY(records_.SavePartial(id, json));
-                                          return CrashPoint("result");
-                                        }));
+  const oci::CniResult result =
+      TRY(CniChain(plugins_, list, record.programs)
+              .Add(target, [&](const std::string& json) -> Result<> {
+                TRY(FAIL_STEP("network.partial", records_.SavePartial(id, json)));
+                return CrashPoint("result");
+              }));
   NetworkStatus status = TRY(StatusOf(result));
-  TRY(records_.Complete(id));
+  TRY(FAIL_STEP("network.complete", records_.Complete(id)));
   return status;
 }
 
@@ -164,7 +166,7 @@ Result<> CniNetwork::DetachLocked(const std::string& sandbox_id) {
   if (!record) return std::move(record.error()).Wrap(OfPod(sandbox_id));
   TRY(DelAsCorrected(*record), OfPod(sandbox_id));
   TRY(CrashPoint("deleted"));
-  TRY(records_.Remove(sandbox_id), OfPod(sandbox_id));
+  TRY(FAIL_STEP("network.forget", records_.Remove(sandbox_id)), OfPod(sandbox_id));
   TRY(CrashPoint("removed"));
   if (!record->is_default) return Ok();
   // The pod is detached; what the host still has of the network is tried again by the next pod's

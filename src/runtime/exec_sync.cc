@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 
+#include "base/fail_point.h"
 #include "base/strings.h"
 
 namespace berth::runtime {
@@ -19,7 +20,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using Deadline = std::optional<steady_clock::time_point>;
 
-constexpr milliseconds kStartLimit{120'000};
+constexpr milliseconds kKillLimit{120'000};
 constexpr std::chrono::hours kLongest{24 * 365};  // what is longer would overflow
 constexpr milliseconds kGrace{5'000};             // the monitor's own time limit comes first
 
@@ -93,12 +94,11 @@ Result<bool> Collect(std::array<Stream, 2>& streams, ExecWait& wait, const Deadl
 }
 
 Result<> StartExec(MonitorClient& client, const ExecRequest& request, const std::string& exec_id,
-                   std::array<Stream, 2>& streams, const Deadline& deadline) {
+                   std::array<Stream, 2>& streams, const Deadline& deadline, milliseconds limit) {
   os::Pipe out = TRY(os::MakePipe());
   os::Pipe err = TRY(os::MakePipe());
   os::Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!null) return ErrnoError("/dev/null");
-  milliseconds limit = kStartLimit;
   if (deadline) limit = std::min(limit, milliseconds(std::max(1, PollTimeout(deadline))));
   monitor::Exec exec;
   exec.container_id = request.container_id;
@@ -106,7 +106,7 @@ Result<> StartExec(MonitorClient& client, const ExecRequest& request, const std:
   exec.kill_on_disconnect = true;
   exec.timeout_ms = static_cast<uint32_t>(limit.count());
   const std::array<int, 3> fds{null.get(), out.write.get(), err.write.get()};
-  TRY(client.Call(monitor::Type::kExec, exec, limit + kGrace, fds));
+  TRY(FAIL_STEP("exec.begin", client.Call(monitor::Type::kExec, exec, limit + kGrace, fds)));
   streams[0].fd = std::move(out.read);
   streams[1].fd = std::move(err.read);
   for (Stream& stream : streams) TRY(os::SetNonBlocking(stream.fd.get(), true));
@@ -114,10 +114,11 @@ Result<> StartExec(MonitorClient& client, const ExecRequest& request, const std:
 }
 
 Result<ExecOutput> Run(MonitorClient& client, const ExecRequest& request,
-                       const std::string& exec_id, const Deadline& deadline, size_t limit) {
+                       const std::string& exec_id, const Deadline& deadline, size_t limit,
+                       milliseconds start) {
   std::shared_ptr<ExecWait> wait = TRY(client.ExpectExec(exec_id));
   std::array<Stream, 2> streams;
-  Result<> started = StartExec(client, request, exec_id, streams, deadline);
+  Result<> started = StartExec(client, request, exec_id, streams, deadline, start);
   if (!started) {
     // Should it have started after all, it must not go on unseen.
     if (started.error().code() == Code::kDeadlineExceeded)
@@ -126,7 +127,7 @@ Result<ExecOutput> Run(MonitorClient& client, const ExecRequest& request,
   }
   if (!TRY(Collect(streams, *wait, deadline, request.cancelled, limit))) {
     Result<MonitorClient::Answer> killed =
-        client.Call(monitor::Type::kExecKill, monitor::ExecKill{exec_id}, kStartLimit);
+        client.Call(monitor::Type::kExecKill, monitor::ExecKill{exec_id}, kKillLimit);
     // The time-out is the answer whatever became of the kill: the kubelet knows it by its code.
     const bool gone = request.cancelled.stop_requested();
     std::string message = StrCat("exec in container ", request.container_id, ": ",
@@ -146,7 +147,7 @@ Result<ExecOutput> Run(MonitorClient& client, const ExecRequest& request,
 
 Result<ExecOutput> RunExecSync(MonitorClient& client, const os::DirFd& pod,
                                const ExecRequest& request, std::chrono::nanoseconds timeout,
-                               size_t limit) {
+                               size_t limit, milliseconds start) {
   if (request.terminal)
     return Error(Code::kInvalidArgument, "exec: no terminal in a synchronous exec");
   Deadline deadline;
@@ -155,8 +156,9 @@ Result<ExecOutput> RunExecSync(MonitorClient& client, const os::DirFd& pod,
                std::min(std::chrono::ceil<milliseconds>(timeout), milliseconds(kLongest));
   const std::string exec_id = TRY(NewId());
   const std::string process = StrCat(monitor::kCallsDir, "/", exec_id, ".json");
-  TRY(pod.WriteFile(process, request.process_json, 0600), "exec");
-  Result<ExecOutput> output = Run(client, request, exec_id, deadline, limit);
+  TRY(FAIL_STEP("exec.process", pod.WriteFile(process, request.process_json, 0600)), "exec");
+  Result<ExecOutput> output = Run(client, request, exec_id, deadline, limit, start);
+  (void)FAIL_POINT("exec.ended");
   client.ForgetExec(exec_id);
   // The monitor has removed it, unless the request never came that far.
   (void)pod.RemoveFile(process);

@@ -16,8 +16,9 @@ namespace berth::runtime {
 // for longer.
 inline constexpr std::chrono::milliseconds kExecDrain{500};
 
+// `start` limits the OCI runtime's call, whatever `timeout` the process itself has.
 Result<ExecOutput> RunExecSync(MonitorClient& client, const os::DirFd& pod,
                                const ExecRequest& request, std::chrono::nanoseconds timeout,
-                               size_t limit);
+                               size_t limit, std::chrono::milliseconds start);
 
 }  // namespace berth::runtime

@@ -4,12 +4,15 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <array>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "os/cgroup.h"
 #include "runtime/exec_sync.h"
+#include "runtime/sandbox_files.h"
 
 namespace berth::runtime {
 
@@ -117,6 +120,7 @@ Result<> MonitorRuntime::PrepareBundle(const os::DirFd& pod, const CreateRequest
         TRY(volumes.Open(name, O_WRONLY | O_CREAT | O_EXCL, 0644), "bundle");
     }
   }
+  if (!request.record.empty()) TRY(bundle.WriteFile(kRecordFile, request.record, 0600));
   return bundle.WriteFile("config.json", request.spec_json, 0600);
 }
 
@@ -128,7 +132,7 @@ Result<int> MonitorRuntime::Create(CreateRequest request) {
                  StrCat(what, ": more than ", monitor::kMaxVolumes, " volumes of images"));
   std::shared_ptr<MonitorClient> client = TRY(Client(request.sandbox_id));
   os::DirFd pod = TRY(OpenPod(request.sandbox_id));
-  TRY(PrepareBundle(pod, request), what);
+  TRY(FAIL_STEP("runtime.bundle", PrepareBundle(pod, request)), what);
   monitor::Create create;
   create.container_id = request.container_id;
   create.terminal = request.terminal;
@@ -136,8 +140,9 @@ Result<int> MonitorRuntime::Create(CreateRequest request) {
   create.stdin_once = request.stdin_once;
   create.has_rootfs = request.rootfs.valid();
   create.has_log = !request.log_directory.empty() && !request.log_path.empty();
-  create.timeout_ms =
-      static_cast<uint32_t>(std::chrono::duration_cast<milliseconds>(request.timeout).count());
+  const auto limit =
+      std::min(std::chrono::duration_cast<milliseconds>(request.timeout), config_.call_timeout);
+  create.timeout_ms = static_cast<uint32_t>(limit.count());
   std::vector<int> fds;
   os::DirFd log;
   if (create.has_rootfs) fds.push_back(request.rootfs.fd());
@@ -214,7 +219,7 @@ Result<> MonitorRuntime::Delete(const std::string& sandbox_id, const std::string
   if (!deleted && deleted.error().code() == Code::kUnavailable)
     deleted = DeleteWithoutMonitor(*pod, container_id);
   if (!deleted) return std::move(deleted.error()).Wrap(what);
-  TRY(RemoveContainerFiles(*pod, container_id), what);
+  TRY(FAIL_STEP("runtime.bundle-remove", RemoveContainerFiles(*pod, container_id)), what);
   return Ok();
 }
 
@@ -223,7 +228,7 @@ Result<ExecOutput> MonitorRuntime::ExecSync(const ExecRequest& request,
   TRY(CheckIds(request.sandbox_id, request.container_id));
   std::shared_ptr<MonitorClient> client = TRY(Client(request.sandbox_id));
   os::DirFd pod = TRY(OpenPod(request.sandbox_id));
-  return RunExecSync(*client, pod, request, timeout, limit);
+  return RunExecSync(*client, pod, request, timeout, limit, config_.call_timeout);
 }
 
 }  // namespace berth::runtime

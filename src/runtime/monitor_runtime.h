@@ -39,7 +39,7 @@ struct MonitorRuntimeConfig {
   // Can root file systems be made for this user namespace? Asked once, at the start; unset: no.
   std::function<Result<>(int user_ns)> try_user_ns;
   std::chrono::milliseconds connect_timeout{10'000};
-  std::chrono::milliseconds call_timeout{120'000};  // of start and delete
+  std::chrono::milliseconds call_timeout{120'000};  // of one run of an OCI runtime
   std::vector<std::string> monitor_env = {
       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
 };
@@ -78,6 +78,7 @@ class MonitorRuntime final : public Runtime {
   Result<os::Fd> OpenDialer(const std::string& sandbox_id, os::Fd netns) override;
   Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id) override;
   Result<std::vector<SandboxObservation>> Observe() override;
+  Result<RememberedPod> Remembered(const std::string& sandbox_id) override;
 
  private:
   struct Pod {
@@ -113,11 +114,14 @@ class MonitorRuntime final : public Runtime {
                          const monitor::HelloAnswer& hello) const;
   void Adopt(const std::string& sandbox_id, const std::shared_ptr<MonitorClient>& client,
              os::Process process);
+  // Exits on disk of a monitor that is gone.
+  void ReportRecordedExits(const std::string& sandbox_id, const os::DirFd& pod);
   void ReportExit(const std::string& sandbox_id, const monitor::ContainerExited& event);
   void Lost(const std::string& sandbox_id);
 
   // monitor_runtime_recovery.cc: after a restart, and without a monitor
   Result<SandboxObservation> ObserveOne(const std::string& sandbox_id);
+  Result<const OciHandler*> HandlerOf(const os::DirFd& pod, const std::string& container_id);
   // `delete --force` run through `berth-monitor --run`.
   Result<> DeleteWithoutMonitor(const os::DirFd& pod, const std::string& container_id);
   Result<bool> ShutDownMonitor(const std::string& sandbox_id);

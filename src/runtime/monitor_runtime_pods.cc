@@ -4,6 +4,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "os/socket.h"
@@ -41,7 +42,7 @@ Result<SandboxHandle> MonitorRuntime::StartSandbox(const SandboxSpec& spec) {
 
 Result<SandboxHandle> MonitorRuntime::StartSteps(const SandboxSpec& spec) {
   const OciHandler* handler = TRY(handlers_.Resolve(spec.handler));
-  os::DirFd pod = TRY(MakePodDir(spec, handler->name));
+  os::DirFd pod = TRY(FAIL_STEP("monitor.directory", MakePodDir(spec, handler->name)));
   os::Fd shm = spec.shm_bytes > 0 ? TRY(MakeShm(pod, spec), "shm") : os::Fd();
   if (!spec.log_directory.empty())
     TRY(os::DirFd::MakeTrusted(spec.log_directory, 0755), "log directory");
@@ -49,7 +50,8 @@ Result<SandboxHandle> MonitorRuntime::StartSteps(const SandboxSpec& spec) {
   monitor::HelloAnswer hello = client->hello();
   if (!hello.warning.empty())
     LogDebug(StrCat("monitor of sandbox ", spec.sandbox_id, ": ", hello.warning));
-  const monitor::SetupAnswer made = TRY(SetUp(*client, spec, *handler, shm), "monitor");
+  const monitor::SetupAnswer made =
+      TRY(FAIL_STEP("monitor.setup", SetUp(*client, spec, *handler, shm)), "monitor");
   hello.pid_ns_init = made.pid_ns_init;
   hello.user_ns_fd = made.user_ns_fd;
   hello.new_ipc = spec.new_ipc_namespace;
@@ -63,6 +65,7 @@ Result<os::DirFd> MonitorRuntime::MakePodDir(const SandboxSpec& spec, const std:
   TRY(pod.MakeDir(monitor::kExitsDir, 0700));
   TRY(pod.MakeDir(monitor::kCallsDir, 0700));
   TRY(pod.WriteFile(kHandlerFile, handler, 0600));
+  if (!spec.record.empty()) TRY(pod.WriteFile(kRecordFile, spec.record, 0600));
   TRY(WriteSandboxFiles(pod, spec, config_.host_etc));
   return pod;
 }
@@ -93,7 +96,7 @@ Result<std::shared_ptr<MonitorClient>> MonitorRuntime::SpawnMonitor(const std::s
   options.env = config_.monitor_env;
   options.fds = {{listener.get(), monitor::kListenerFd}, {pod.get(), monitor::kRunDirFd}};
   options.new_session = true;
-  os::Process process = TRY(os::Spawn(options), "monitor");
+  os::Process process = TRY(FAIL_STEP("monitor.spawn", os::Spawn(options)), "monitor");
   // From here on the monitor alone holds it: who connects after its death must be refused.
   listener.Reset();
   std::shared_ptr<MonitorClient> client = TRY(MonitorClient::Connect(pod, config_.connect_timeout));
@@ -200,6 +203,8 @@ void MonitorRuntime::Lost(const std::string& sandbox_id) {
     lost = state->sink.lost;
   }
   LogWarn(StrCat("sandbox ", sandbox_id, ": its monitor is gone"));
+  // What it has written down and had no time to tell.
+  if (pod) ReportRecordedExits(sandbox_id, *pod);
   // Killed if it only closed its socket, and reaped.
   process = {};
   if (lost) lost({sandbox_id});

@@ -2,9 +2,11 @@
 // What is found after a restart, and undoing pods whose monitor is gone.
 #include <algorithm>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "runtime/monitor_runtime.h"
+#include "runtime/sandbox_files.h"
 
 namespace berth::runtime {
 
@@ -32,20 +34,43 @@ ContainerPhase ToPhase(monitor::Phase phase) {
   return ContainerPhase::kExited;
 }
 
-// What a dead monitor has written down.
+// What a dead monitor has written down. One record that cannot be read is that container's loss alone.
 Result<std::vector<ContainerObservation>> ReadExits(const os::DirFd& pod) {
   std::vector<ContainerObservation> all;
   os::DirFd exits = TRY(pod.MakeOrOpenDir(monitor::kExitsDir, 0700));
   for (const std::string& name : TRY(exits.List())) {
     if (!monitor::IsPlainId(name)) continue;  // a temporary file
-    const std::string text = TRY(exits.ReadFile(name, 256), StrCat("exit of ", name));
+    Result<std::string> text = exits.ReadFile(name, 256);
+    Result<monitor::Exit> exit =
+        text ? monitor::ExitFromText(*text) : Result<monitor::Exit>(std::move(text.error()));
+    if (!exit) {
+      LogError(StrCat("exit record of container ", name, ": ", exit.error().message()));
+      continue;
+    }
     ContainerObservation one;
     one.container_id = name;
     one.phase = ContainerPhase::kExited;
-    one.exit = ToRecord(TRY(monitor::ExitFromText(text), StrCat("exit of ", name)));
+    one.exit = ToRecord(*exit);
     all.push_back(std::move(one));
   }
   return all;
+}
+
+std::string ReadOrNothing(const os::DirFd& dir, const std::string& name) {
+  constexpr size_t kLimit = 16U << 20;
+  Result<std::string> text = dir.ReadFile(name, kLimit);
+  return text ? std::move(*text) : std::string();
+}
+
+// Of execs that the daemon before us has written down and not begun: nobody would remove them while the pod lives.
+void RemoveLostExecs(const os::DirFd& pod) {
+  auto remove = [&]() -> Result<> {
+    const os::DirFd calls = TRY(pod.MakeOrOpenDir(monitor::kCallsDir, 0700));
+    for (const std::string& name : TRY(calls.List()))
+      if (name.ends_with(".json") || name.starts_with(".berth-tmp-")) TRY(calls.RemoveFile(name));
+    return Ok();
+  };
+  if (Result<> removed = remove(); !removed) LogWarn(removed.error().message());
 }
 
 }  // namespace
@@ -64,6 +89,7 @@ Result<SandboxObservation> MonitorRuntime::ObserveOne(const std::string& sandbox
   }
   const monitor::HelloAnswer& hello = (*client)->hello();
   observation.monitor_alive = true;
+  RemoveLostExecs(pod);
   if (hello.set_up) observation.handle = HandleOf(sandbox_id, pod, hello);
   for (const monitor::ContainerState& c : hello.containers) {
     ContainerObservation one{c.container_id, ToPhase(c.phase), static_cast<int>(c.pid), {}};
@@ -72,6 +98,14 @@ Result<SandboxObservation> MonitorRuntime::ObserveOne(const std::string& sandbox
   }
   Adopt(sandbox_id, *client, {});
   return observation;
+}
+
+void MonitorRuntime::ReportRecordedExits(const std::string& sandbox_id, const os::DirFd& pod) {
+  std::function<void(ContainerExited)> exited = state_.Lock()->sink.exited;
+  Result<std::vector<ContainerObservation>> exits = ReadExits(pod);
+  if (!exits) LogError(StrCat("sandbox ", sandbox_id, ": ", exits.error().message()));
+  if (!exits || !exited) return;
+  for (const ContainerObservation& one : *exits) exited({sandbox_id, one.container_id, *one.exit});
 }
 
 Result<std::vector<SandboxObservation>> MonitorRuntime::Observe() {
@@ -92,10 +126,43 @@ Result<std::vector<SandboxObservation>> MonitorRuntime::Observe() {
   return all;
 }
 
+Result<RememberedPod> MonitorRuntime::Remembered(const std::string& sandbox_id) {
+  const os::DirFd pod = TRY(OpenPod(sandbox_id));
+  RememberedPod all;
+  all.record = ReadOrNothing(pod, kRecordFile);
+  Result<os::DirFd> containers = pod.OpenDir(monitor::kContainersDir);
+  if (!containers) return all;
+  for (const std::string& id : TRY(containers->List())) {
+    if (!monitor::IsPlainId(id)) continue;
+    RememberedPod::Container one;
+    one.container_id = id;
+    one.record = ReadOrNothing(*containers, StrCat(id, "/", kRecordFile));
+    one.spec_json = ReadOrNothing(*containers, StrCat(id, "/config.json"));
+    all.containers.push_back(std::move(one));
+  }
+  return all;
+}
+
+// What the pod's own file says; if that cannot be read, whoever has a record of the container. Null: nobody has.
+Result<const OciHandler*> MonitorRuntime::HandlerOf(const os::DirFd& pod,
+                                                    const std::string& container_id) {
+  Result<std::string> name = pod.ReadFile("handler", 256);
+  if (name && !name->empty()) {
+    Result<const OciHandler*> handler = handlers_.Resolve(*name);
+    if (handler) return *handler;
+  }
+  LogWarn(StrCat("container ", container_id, ": its pod's handler cannot be read"));
+  for (const OciHandler& handler : config_.handlers) {
+    const os::DirFd root = TRY(os::DirFd::OpenTrusted(handler.root));
+    if (TRY(root.Exists(container_id))) return &handler;
+  }
+  return nullptr;
+}
+
 Result<> MonitorRuntime::DeleteWithoutMonitor(const os::DirFd& pod,
                                               const std::string& container_id) {
-  const std::string name = TRY(pod.ReadFile("handler", 256), "handler of the pod");
-  const OciHandler* handler = TRY(handlers_.Resolve(name));
+  const OciHandler* handler = TRY(HandlerOf(pod, container_id));
+  if (handler == nullptr) return Ok();
   os::RunOptions run;
   run.spawn.path = config_.monitor_path;
   run.spawn.env = config_.monitor_env;
@@ -133,8 +200,8 @@ Result<bool> MonitorRuntime::ShutDownMonitor(const std::string& sandbox_id) {
   Result<std::shared_ptr<MonitorClient>> client = Client(sandbox_id);
   if (!client) return false;
   (*client)->ExpectEnd();
-  Result<MonitorClient::Answer> done =
-      (*client)->Call(monitor::Type::kShutdown, config_.call_timeout + kGrace);
+  Result<MonitorClient::Answer> done = FAIL_STEP(
+      "monitor.shutdown", (*client)->Call(monitor::Type::kShutdown, config_.call_timeout + kGrace));
   if (!done)
     LogWarn(StrCat("shut monitor of sandbox ", sandbox_id, " down: ", done.error().message()));
   (*client)->Close();
@@ -171,8 +238,8 @@ Result<> MonitorRuntime::DeleteLeftContainers(const os::DirFd& pod) {
     return containers.error().code() == Code::kNotFound ? Ok()
                                                         : Result<>(std::move(containers.error()));
   for (const std::string& id : TRY(containers->List())) {
-    TRY(DeleteWithoutMonitor(pod, id));
-    TRY(RemoveContainerFiles(pod, id));
+    TRY(FAIL_STEP("monitor.left-delete", DeleteWithoutMonitor(pod, id)));
+    TRY(FAIL_STEP("monitor.left-files", RemoveContainerFiles(pod, id)));
   }
   return Ok();
 }
@@ -186,7 +253,7 @@ Result<> MonitorRuntime::StopSandbox(const std::string& sandbox_id) {
   }
   if (!TRY(ShutDownMonitor(sandbox_id), what)) TRY(DeleteLeftContainers(*pod), what);
   TRY(os::Detach(*pod, "shm"), what);
-  TRY(pods_dir_.RemoveTree(sandbox_id), what);
+  TRY(FAIL_STEP("monitor.directory-remove", pods_dir_.RemoveTree(sandbox_id)), what);
   return Ok();
 }
 

@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "base/fail_point.h"
 #include "base/strings.h"
 #include "os/socket.h"
 #include "runtime/monitor_runtime.h"
@@ -17,7 +18,6 @@ using monitor::Type;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kQuick{30'000};
-constexpr milliseconds kStartLimit{120'000};
 constexpr milliseconds kGrace{5'000};  // the monitor's own time limit comes first
 
 struct Stdio {
@@ -61,15 +61,16 @@ Result<SessionStreams> MonitorRuntime::StartExec(const ExecRequest& request,
   exec.container_id = request.container_id;
   exec.exec_id = TRY(NewId());
   exec.terminal = request.terminal;
-  exec.timeout_ms = static_cast<uint32_t>(kStartLimit.count());
+  exec.timeout_ms = static_cast<uint32_t>(config_.call_timeout.count());
   std::vector<int> fds;
   if (!request.terminal)
     fds = {OrNull(stdio.in.read, stdio.null), OrNull(stdio.out.write, stdio.null),
            OrNull(stdio.err.write, stdio.null)};
   fds.push_back(result.a.get());
   const std::string process = StrCat(monitor::kCallsDir, "/", exec.exec_id, ".json");
-  TRY(pod.WriteFile(process, request.process_json, 0600), "exec");
-  Result<MonitorClient::Answer> answer = client->Call(Type::kExec, exec, kStartLimit + kGrace, fds);
+  TRY(FAIL_STEP("session.process", pod.WriteFile(process, request.process_json, 0600)), "exec");
+  Result<MonitorClient::Answer> answer = FAIL_STEP(
+      "session.begin", client->Call(Type::kExec, exec, config_.call_timeout + kGrace, fds));
   // The monitor has removed it, unless the request never came that far.
   (void)pod.RemoveFile(process);
   if (!answer) {

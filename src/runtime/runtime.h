@@ -49,6 +49,7 @@ struct SandboxSpec {
   // on the host; the monitor keeps them. Null: the host's.
   std::shared_ptr<const os::UserNs> user_ns;
   uint32_t root_id = 0;
+  std::string record;  // kept with the pod, for Remembered; what it says is the caller's business
 };
 
 // Where a started pod's pieces are. Paths are for the OCI spec: the OCI runtime opens them on our behalf.
@@ -77,6 +78,7 @@ struct CreateRequest {
   std::string log_directory;  // trusted path of the sandbox; empty: discard
   std::string log_path;       // relative to it, no ".."; empty: discard
   std::chrono::nanoseconds timeout = std::chrono::minutes(2);
+  std::string record;  // as SandboxSpec's
 };
 
 struct ExecRequest {
@@ -140,6 +142,16 @@ struct SandboxObservation {
   bool monitor_alive = false;
   std::optional<SandboxHandle> handle;           // when the monitor lives
   std::vector<ContainerObservation> containers;  // exit records survive a dead monitor
+};
+
+// What StartSandbox and Create were given to keep, of a pod and of the containers that it still has; empty text when it
+// cannot be read.
+struct RememberedPod {
+  struct Container {
+    std::string container_id, record, spec_json;
+  };
+  std::string record;
+  std::vector<Container> containers;
 };
 
 struct ContainerExited {
@@ -220,6 +232,8 @@ class Runtime {
   // Finds every pod that has a run directory and connects to its monitor. Once, before the first
   // request is served.
   virtual Result<std::vector<SandboxObservation>> Observe() = 0;
+  // NotFound when the pod has no run directory.
+  virtual Result<RememberedPod> Remembered(const std::string& sandbox_id) = 0;
 };
 
 }  // namespace berth::runtime

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 of berthd at random moments while pods and images come and go; after each restart the node must be in order.
-run.py [ROUNDS [SEED]]"""
+"""kill -9 of berthd and of monitors at every fail point (matrix.py), and of berthd at random moments while pods and images come
+and go; after each restart the node must be in order.   run.py [--full] [--rounds=N] [--seed=N] [PART OF A POINT'S NAME...]
+A part of a name: only such points, no random rounds unless asked for; programs, corrupt, upgrade: those parts alone. --full or BERTH_CRASH=full: within an hour."""
+import os
 import pathlib
 import random
 import subprocess
@@ -11,7 +13,7 @@ import time
 import traceback
 
 sys.dont_write_bytecode = True
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent.parent)]
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parent.parent)]
 
 from support import environment, oci, registry, snapshot, suite, tools
 from support.node import Container, Node, Pod
@@ -145,35 +147,63 @@ def one_round(node, seed, before):
     before.assert_nothing_added(snapshot.of_the_node_itself, seconds=6)
 
 
+FULL = "--full" in sys.argv or os.environ.get("BERTH_CRASH") == "full"
+
+
+def option(name, default):
+    return int(next((a.partition("=")[2] for a in sys.argv if a.startswith(f"--{name}=")), default))
+
+
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
-    first = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1 << 30)
+    import corrupt
+    import matrix
+    import programs
+    import scenarios
+    import upgrade
+    only = suite.suite_arguments()
+    rounds = option("rounds", 0 if only else 100 if FULL else 8)
+    first = option("seed", random.randrange(1 << 30))
     images = registry.Registry(environment.WORK, environment.STORE / "registry", 5000)
     push = oci.Push(images.host)
     base = oci.busybox_tree().bytes()
     push.image("test/busybox", "1", oci.Image([base], {"Env": [oci.PATH]}))
-    more = [oci.Tree().file(f"file-{n}", bytes([n]) * 300_000).bytes() for n in range(4)]
-    push.image("test/pulled", "1", oci.Image([oci.Tree().directory("own").bytes(), *more], {"Env": [oci.PATH]}))
+    more = [oci.Tree().file(f"file-{n}", bytes([n + 1]) * 300_000).bytes() for n in range(4)]
+    push.image("test/pulled", "1", oci.Image([base, *more], {"Env": [oci.PATH]}))
     node = Node(environment.WORK / "node", environment.STORE / "root", "/run/berth")
     node.start()
     node.crictl("pull", IMAGE)
-    before = Snapshot([node.root, node.state, "/run/netns", "/var/lib/cni", node.logs])
     counter = suite.Counter()
+    points = matrix.Matrix(node, counter)
+    parts = {"programs", "corrupt", "upgrade"}
+    if not only or set(only) - parts:
+        points.every_point(scenarios.ALL, FULL, only)
+    if not only or "programs" in only:
+        programs.Programs(node, points.calls, points.run).all(points.restart)
+    if not only or "corrupt" in only:
+        corrupt.Corrupt(node, points.calls, points.run, points.start).all()
+    if not only or "upgrade" in only:
+        upgrade.Upgrade(node, points.calls, points.run, points.wait_ready).all()
+    points.close()
+    before = Snapshot([node.root, node.state, "/run/netns", "/var/lib/cni", node.logs])
     for number in range(rounds):
         seed = first + number
         mark, began = node.log_mark(), time.monotonic()
         try:
             one_round(node, seed, before)
+            matrix.Counts.kills += 1
             counter.ok(f"round {number + 1}, seed {seed}", time.monotonic() - began)
         except Exception:
             counter.fail(f"round {number + 1}, seed {seed}", f"{traceback.format_exc()[-3000:]}\n--- berthd's log\n{node.log_since(mark)}")
             node.recover()
     node.close()
     images.close()
+    counts = matrix.Counts
+    print(f"crash: {counts.points} points, {counts.kills} kills, {counts.checked} invariants checked")
     return counter.finish()
 
 
 if __name__ == "__main__":
     tools.crictl()
+    tools.go_program("cri_calls")
     tools.berth_binary("berthd")
-    environment.run_isolated(main)
+    environment.run_isolated(main, seconds=3600 if FULL else environment.SUITE_SECONDS)

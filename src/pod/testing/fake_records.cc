@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pod/testing/fake_records.h"
 
+#include "pod/record_codec.h"
+
 namespace berth::pod {
 
 Result<> FakeRecords::Enter(std::string_view call, std::string_view id) const {
@@ -42,6 +44,26 @@ Result<> FakeRecords::RemoveSandbox(const std::string& id) {
 Result<> FakeRecords::RemoveContainer(const std::string& id) {
   TRY(Enter("RemoveContainer", id));
   state_.Lock()->containers.erase(id);
+  return Ok();
+}
+
+Result<> FakeRecords::RestoreSandbox(const std::string& id, const std::string& body) {
+  TRY(Enter("RestoreSandbox", id));
+  Result<SandboxRecord> record = DecodeSandbox(body);
+  auto state = state_.Lock();
+  if (!record) state->damaged.insert(id);
+  state->sandboxes.emplace(id, record ? std::move(*record) : SandboxRecord());
+  return Ok();
+}
+
+Result<> FakeRecords::RestoreContainer(const std::string& id, const std::string& body,
+                                       const std::string& spec_json) {
+  TRY(Enter("RestoreContainer", id));
+  Result<ContainerRecord> record = DecodeContainer(body);
+  if (record) record->spec_json = spec_json;
+  auto state = state_.Lock();
+  if (!record) state->damaged.insert(id);
+  state->containers.emplace(id, record ? std::move(*record) : ContainerRecord());
   return Ok();
 }
 

@@ -34,6 +34,9 @@ class FakeRecords final : public Records {
   Result<> Put(const ContainerRecord& record) override;
   Result<> RemoveSandbox(const std::string& id) override;
   Result<> RemoveContainer(const std::string& id) override;
+  Result<> RestoreSandbox(const std::string& id, const std::string& body) override;
+  Result<> RestoreContainer(const std::string& id, const std::string& body,
+                            const std::string& spec_json) override;
   Result<std::vector<SandboxRecord>> LoadSandboxes() override;
   Result<std::vector<ContainerRecord>> LoadContainers() override;
 

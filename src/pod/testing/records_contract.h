@@ -72,6 +72,33 @@ TEST_P(RecordsContract, RemoveTakesOneRow) {
   EXPECT_EQ(loaded->front().id, second.id);
 }
 
+TEST_P(RecordsContract, RestoreBringsBackWhatIsNotThere) {
+  SandboxRecord sandbox = FullSandboxRecord();
+  ContainerRecord container = FullContainerRecord();
+  ASSERT_TRUE(records_->RestoreSandbox(sandbox.id, Encode(sandbox)));
+  ASSERT_TRUE(records_->RestoreContainer(container.id, Encode(container), "{}"));
+  EXPECT_EQ(Encode(records_->LoadSandboxes()->front()), Encode(sandbox));
+  EXPECT_EQ(Encode(records_->LoadContainers()->front()), Encode(container));
+  EXPECT_EQ(records_->LoadContainers()->front().spec_json, "{}");
+  SandboxRecord other = sandbox;
+  other.handler = "another";
+  ASSERT_TRUE(records_->RestoreSandbox(sandbox.id, Encode(other)));
+  EXPECT_EQ(records_->LoadSandboxes()->front().handler, sandbox.handler);
+}
+
+TEST_P(RecordsContract, RestoreKeepsWhatCannotBeRead) {
+  ASSERT_TRUE(records_->RestoreSandbox(TestId("a"), "no record"));
+  ASSERT_TRUE(records_->RestoreContainer(TestId("b"), "", ""));
+  auto sandboxes = records_->LoadSandboxes();
+  auto containers = records_->LoadContainers();
+  ASSERT_EQ(sandboxes->size(), 1u);
+  ASSERT_EQ(containers->size(), 1u);
+  EXPECT_FALSE(sandboxes->front().loaded);
+  EXPECT_EQ(sandboxes->front().id, TestId("a"));
+  EXPECT_FALSE(containers->front().loaded);
+  EXPECT_EQ(containers->front().id, TestId("b"));
+}
+
 TEST_P(RecordsContract, ManyThreadsMayPutAtOnce) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {

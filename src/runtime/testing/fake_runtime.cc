@@ -150,6 +150,7 @@ Result<int> FakeRuntime::Create(CreateRequest request) {
   container.sandbox_id = request.sandbox_id;
   container.pid = state->next_pid++;
   container.spec_json = std::move(request.spec_json);
+  container.record = std::move(request.record);
   container.terminal = request.terminal;
   container.stdin_open = request.stdin_open;
   container.log_directory = std::move(request.log_directory);
@@ -273,6 +274,21 @@ Result<std::vector<SandboxObservation>> FakeRuntime::Observe() {
     all.push_back(std::move(one));
   }
   return all;
+}
+
+Result<RememberedPod> FakeRuntime::Remembered(const std::string& sandbox_id) {
+  Late late = TRY(Enter("Remembered", sandbox_id));
+  if (late) return std::move(*late);
+  auto state = state_.Lock();
+  auto sandbox = state->sandboxes.find(sandbox_id);
+  if (sandbox == state->sandboxes.end()) return NoSuch("sandbox", sandbox_id);
+  RememberedPod pod;
+  pod.record = sandbox->second.spec.record;
+  for (const auto& [id, container] : state->containers) {
+    if (container.sandbox_id == sandbox_id)
+      pod.containers.push_back({id, container.record, container.spec_json});
+  }
+  return pod;
 }
 
 }  // namespace berth::runtime

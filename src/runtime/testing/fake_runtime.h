@@ -34,6 +34,7 @@ class FakeRuntime final : public Runtime {
     int pid = 0;
     std::optional<ExitRecord> exit;
     std::string spec_json;
+    std::string record;
     bool terminal = false;
     bool stdin_open = false;
     std::string log_directory;
@@ -130,6 +131,7 @@ class FakeRuntime final : public Runtime {
   Result<os::Fd> OpenDialer(const std::string& sandbox_id, os::Fd netns) override;
   Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id) override;
   Result<std::vector<SandboxObservation>> Observe() override;
+  Result<RememberedPod> Remembered(const std::string& sandbox_id) override;
 
  private:
   struct Failure {
