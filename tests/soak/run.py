@@ -38,12 +38,15 @@ def figures():
     found = {}
     for pid, name in processes().items():
         proc = pathlib.Path(f"/proc/{pid}")
-        rollup = (proc / "smaps_rollup").read_text()
-        found[f"{name} {pid}"] = {
-            "fds": len(os.listdir(proc / "fd")), "threads": len(os.listdir(proc / "task")),
-            "RSS KiB": int(re.search(r"^Rss:\s*(\d+)", rollup, re.M).group(1)),
-            "anonymous KiB": int(re.search(r"^Anonymous:\s*(\d+)", rollup, re.M).group(1)),
-        }
+        try:
+            rollup = (proc / "smaps_rollup").read_text()
+            found[f"{name} {pid}"] = {
+                "fds": len(os.listdir(proc / "fd")), "threads": len(os.listdir(proc / "task")),
+                "RSS KiB": int(re.search(r"^Rss:\s*(\d+)", rollup, re.M).group(1)),
+                "anonymous KiB": int(re.search(r"^Anonymous:\s*(\d+)", rollup, re.M).group(1)),
+            }
+        except (OSError, AttributeError):  # it has ended meanwhile
+            continue
     found["node"] = {
         "mounts": len(snapshot.mounts()), "cgroups": len(snapshot.cgroups()), "netns": len(os.listdir("/run/netns")),
         "links": len(snapshot.links()), "rules": len(snapshot.rules()), "processes": len(snapshot.processes()),
