@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "base/sanitizers.h"
 #include "base/strings.h"
 #include "image/unpack/sandbox.h"
 
@@ -72,6 +73,10 @@ constexpr const char* kKeeperCalls[] = {
     "exit",    "rt_sigreturn", "restart_syscall", "write", "munmap", "brk",    "futex",
 };
 
+// What the sanitizers' runtimes call beside that: UBSan asks a pipe whether memory can be read.
+constexpr const char* kSanitizerCalls[] = {"pipe2",  "sigaltstack", "gettid",         "getpid",
+                                           "mremap", "madvise",     "rt_sigprocmask", "futex"};
+
 Result<> Check(int rc, std::string_view what) {
   if (rc != 0) return ErrnoError(StrCat("sandbox: seccomp: ", what), -rc);
   return Ok();
@@ -136,6 +141,10 @@ Result<> FilterSyscalls(SyscallSet set) {
     case SyscallSet::kKeeper:
       TRY(Allow(filter.get(), kKeeperCalls));
       break;
+  }
+  if (kSanitized) {
+    TRY(Allow(filter.get(), kSanitizerCalls));
+    if (set == SyscallSet::kKeeper) TRY(AllowMemory(filter.get()));
   }
   return Check(seccomp_load(filter.get()), "load");
 }
