@@ -68,7 +68,7 @@ def test_users_capabilities_and_seccomp(cluster):
     (KUBELET_HOME / "seccomp").mkdir(exist_ok=True)
     (KUBELET_HOME / "seccomp" / "no-mkdir.json").write_text(json.dumps(profile))
     secured = lambda **fields: container(securityContext=fields)
-    cluster.apply(pod("nobody", secured(runAsUser=1000, runAsGroup=3000, allowPrivilegeEscalation=False,
+    cluster.apply(pod("nobody", secured(runAsUser=1234, runAsGroup=3000, allowPrivilegeEscalation=False,
                                         capabilities={"drop": ["ALL"]}, readOnlyRootFilesystem=True),
                       securityContext={"fsGroup": 4000, "supplementalGroups": [5000]}),
                   pod("no-mkdir", secured(seccompProfile={"type": "Localhost", "localhostProfile": "no-mkdir.json"})),
@@ -80,7 +80,7 @@ def test_users_capabilities_and_seccomp(cluster):
                   pod("image-user-id", container(image=f"{REGISTRY}/test/user:1", securityContext={"runAsNonRoot": True, "runAsUser": 1000})))
     for name in ("nobody", "no-mkdir", "default", "unconfined", "privileged", "image-user-id"):
         cluster.wait_pod(name)
-    equal(sh(cluster, "nobody", "id -u; id -g; id -G | tr ' ' '\\n' | sort | tr '\\n' ' '"), "1000\n3000\n3000 4000 5000 ", "ids")
+    equal(sh(cluster, "nobody", "id -u; id -g; id -G | tr ' ' '\\n' | sort | tr '\\n' ' '"), "1234\n3000\n3000 4000 5000 ", "ids")
     equal(sh(cluster, "nobody", "grep -E 'CapEff|NoNewPrivs' /proc/1/status"), "CapEff:\t0000000000000000\nNoNewPrivs:\t1\n", "status")
     contains(cluster.kubectl("exec", "nobody", "--", "touch", "/x", check=False).stderr, "Read-only file system")
     contains(cluster.kubectl("exec", "no-mkdir", "--", "mkdir", "/tmp/x", check=False).stderr, "Operation not permitted")
@@ -91,6 +91,7 @@ def test_users_capabilities_and_seccomp(cluster):
                       ("image-user", "container has runAsNonRoot and image has non-numeric user (alice)")):
         eventually(lambda name=name: "CreateContainerConfigError" in str(cluster.pod_status(name)), 30, 0.5)
         contains(str(cluster.events(name)), why)
+    cluster.expect("runAsNonRoot")
 
 
 @test(seconds=120)
@@ -113,7 +114,7 @@ def test_runtime_classes_choose_the_handler(cluster):
     for name, handler in (("with-crun", "crun"), ("with-runc", "runc")):
         cluster.wait_pod(name)
         equal(sh(cluster, name, "echo works"), "works\n", name)
-        sandbox = cluster.node.json("pods", "--name", name)["items"][0]
+        sandbox = cluster.node.json("pods", "-o", "json", "--name", name)["items"][0]
         equal(sandbox["runtimeHandler"], handler, name)
     eventually(lambda: "FailedCreatePodSandBox" in str(cluster.events("with-nothing")), 30, 0.5)
     contains(str(cluster.events("with-nothing")), "no-such-handler")
