@@ -62,6 +62,7 @@ def test_pull_policies(cluster):
     waits_for(cluster, "malformed", "InvalidImageName")
     contains(str(cluster.events("missing")), "code = NotFound", "manifest unknown")
     cluster.expect("no-such-image")
+    cluster.expect("ErrImageNeverPull")
     cluster.expect("Not//An::Image")
 
 
