@@ -10,6 +10,7 @@
 #include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "oci/spec_json.h"
 #include "os/cgroup.h"
 #include "runtime/exec_sync.h"
 #include "runtime/sandbox_files.h"
@@ -121,7 +122,28 @@ Result<> MonitorRuntime::PrepareBundle(const os::DirFd& pod, const CreateRequest
     }
   }
   if (!request.record.empty()) TRY(bundle.WriteFile(kRecordFile, request.record, 0600));
-  return bundle.WriteFile("config.json", request.spec_json, 0600);
+  return bundle.WriteFile("config.json", TRY(BundleSpec(pod, request.spec_json)), 0600);
+}
+
+Result<std::string> MonitorRuntime::BundleSpec(const os::DirFd& pod, const std::string& spec_json) {
+  const std::string handler = TRY(pod.ReadFile(kHandlerFile, 256), "handler of the pod");
+  const auto& infos = handlers_.infos();
+  // Others may act on any annotation, or take it for the container's own.
+  const bool crun = std::any_of(infos.begin(), infos.end(), [&](const HandlerInfo& info) {
+    return info.name == handler && info.version.starts_with("crun version ");
+  });
+  if (!crun) return spec_json;
+  Result<oci::Spec> spec = oci::ParseSpec(spec_json);
+  // What is no spec is the OCI runtime's to refuse.
+  if (!spec || !spec->linux.seccomp) return spec_json;
+  Result<std::shared_ptr<const std::string>> program = seccomp_programs_.Get(*spec->linux.seccomp);
+  if (!program) {
+    // crun has the rules themselves, and says what is wrong with them.
+    LogDebug(program.error().message());
+    return spec_json;
+  }
+  spec->annotations[kSeccompProgramAnnotation] = **program;
+  return oci::ToJson(*spec);
 }
 
 Result<int> MonitorRuntime::Create(CreateRequest request) {

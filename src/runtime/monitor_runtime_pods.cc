@@ -15,7 +15,6 @@ namespace berth::runtime {
 
 namespace {
 constexpr std::chrono::milliseconds kSetupTimeout{60'000};
-constexpr const char* kHandlerFile = "handler";
 }  // namespace
 
 Result<os::DirFd> MonitorRuntime::OpenPod(const std::string& sandbox_id) const {

@@ -137,7 +137,7 @@ Result<RememberedPod> MonitorRuntime::Remembered(const std::string& sandbox_id) 
     RememberedPod::Container one;
     one.container_id = id;
     one.record = ReadOrNothing(*containers, StrCat(id, "/", kRecordFile));
-    one.spec_json = ReadOrNothing(*containers, StrCat(id, "/config.json"));
+    one.spec_json = WithoutSeccompProgram(ReadOrNothing(*containers, StrCat(id, "/config.json")));
     all.containers.push_back(std::move(one));
   }
   return all;
@@ -146,7 +146,7 @@ Result<RememberedPod> MonitorRuntime::Remembered(const std::string& sandbox_id) 
 // What the pod's own file says; if that cannot be read, whoever has a record of the container. Null: nobody has.
 Result<const OciHandler*> MonitorRuntime::HandlerOf(const os::DirFd& pod,
                                                     const std::string& container_id) {
-  Result<std::string> name = pod.ReadFile("handler", 256);
+  Result<std::string> name = pod.ReadFile(kHandlerFile, 256);
   if (name && !name->empty()) {
     Result<const OciHandler*> handler = handlers_.Resolve(*name);
     if (handler) return *handler;

@@ -16,6 +16,8 @@ inline constexpr const char* kHosts = "hosts";
 inline constexpr const char* kHostname = "hostname";
 // The engine's copy of the record, beside them and in each container's bundle (Runtime::Remembered).
 inline constexpr const char* kRecordFile = "record";
+// Which OCI runtime the pod has.
+inline constexpr const char* kHandlerFile = "handler";
 
 // Mode 0644, owner the pod's root. `host_etc` is /etc or a fixture: resolv.conf is copied from it when the pod gives
 // none, hosts and hostname when the pod has the host's UTS namespace. At most 1 MiB each; a missing

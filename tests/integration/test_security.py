@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What keeps a container in: capabilities, seccomp, masked paths, devices."""
+import json
+import pathlib
 import re
+import subprocess
 
+from support import environment
 from support.node import RUNTIME_DEFAULT, UNCONFINED
 from support.suite import contains, equal, test
 
@@ -60,6 +64,51 @@ def test_seccomp_filter_is_there_exactly_when_asked(node):
     equal(field(status_of(node, {"seccomp": RUNTIME_DEFAULT}), "Seccomp"), "2", "RuntimeDefault")
     equal(field(status_of(node, {"seccomp": UNCONFINED}), "Seccomp"), "0", "Unconfined")
     equal(field(status_of(node), "Seccomp"), "0", "nothing said")
+
+
+PROGRAM = "run.oci.seccomp_bpf_data"
+
+
+def compiled_by_crun(node, config):
+    """What crun makes of the rules when it is not given a program: a container of its own, created and deleted."""
+    bundle, root = node.work / "own-bundle", node.work / "own-root"
+    for name in ("bin", "dev"):
+        (bundle / "rootfs" / name).mkdir(parents=True)
+    root.mkdir()
+    (bundle / "rootfs/bin/sh").write_bytes(pathlib.Path("/usr/bin/busybox").read_bytes())
+    (bundle / "rootfs/bin/sh").chmod(0o755)
+    spec = {"ociVersion": config["ociVersion"], "root": {"path": str(bundle / "rootfs")},
+            "process": {"args": ["/bin/sh"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
+            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+            "linux": {"seccomp": config["linux"]["seccomp"], "cgroupsPath": f"{environment.cgroup_parent()}/own",
+                      "namespaces": [{"type": "mount"}, {"type": "pid"}]}}
+    (bundle / "config.json").write_text(json.dumps(spec))
+    # A hybrid host's cgroup2, which crun refuses, and would make directories in.
+    script = f"""umount /sys/fs/cgroup/unified 2>/dev/null && mount -t tmpfs tmpfs /sys/fs/cgroup/unified
+crun --root {root} create --bundle {bundle} own </dev/null >/dev/null && cat {root}/own/seccomp.bpf; crun --root {root} delete -f own"""
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, timeout=60)
+    assert done.returncode == 0 and done.stdout, done.stderr
+    return done.stdout
+
+
+@test
+def test_crun_is_given_the_program_that_it_would_make_itself(node):
+    with node.pod() as pod:
+        container = pod.run(security={"seccomp": RUNTIME_DEFAULT})
+        config = json.loads((node.state / "pods" / pod.id / "c" / container.id / "config.json").read_text())
+        given = (node.state / "runtime" / "crun" / container.id / "seccomp.bpf").read_bytes()
+        assert PROGRAM in config["annotations"] and len(given) > 1000, config.get("annotations")
+        own = compiled_by_crun(node, config)
+        same = [i for i in range(0, len(own), 8) if own[i:i + 8] == given[i:i + 8]]
+        assert given == own, f"{len(given)} and {len(own)} bytes, {len(same)} instructions alike"
+        shown = node.json("inspect", container.id)["info"]["runtimeSpec"]
+        assert PROGRAM not in shown.get("annotations", {}), "it is nobody's but crun's"
+        equal(shown["linux"]["seccomp"], config["linux"]["seccomp"], "the rules are there beside it")
+        equal(field(container.sh("cat /proc/self/status"), "Seccomp"), "2", "also of an exec")
+    with node.pod(handler="runc") as pod:
+        container = pod.run(security={"seccomp": RUNTIME_DEFAULT})
+        config = json.loads((node.state / "pods" / pod.id / "c" / container.id / "config.json").read_text())
+        assert PROGRAM not in config.get("annotations", {}), "runc has no use for it"
 
 
 @test

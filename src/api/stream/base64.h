@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Base64 (RFC 4648, section 4) of bytes that come in pieces. Values; one thread.
+// Base64 (RFC 4648, section 4) of bytes that come in pieces; base/base64.h writes it. Values; one thread.
 #pragma once
 
 #include <string>
@@ -8,8 +8,6 @@
 #include "base/result.h"
 
 namespace berth::stream {
-
-std::string EncodeBase64(std::string_view bytes);
 
 // One text at a time: Feed its pieces, then End.
 class Base64Decoder {

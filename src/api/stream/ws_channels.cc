@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "base/base64.h"
 #include "base/strings.h"
 
 namespace berth::stream {
@@ -108,7 +109,7 @@ void WsChannels::Send(ChannelId id, std::string_view bytes) {
 
 void WsChannels::SendMessage(ChannelId id, std::string_view bytes) {
   if (options_.base64) {
-    const std::string text = EncodeBase64(bytes);
+    const std::string text = Base64Encode(bytes);
     std::string head = ws::EncodeHead(ws::Opcode::kText, text.size() + 1);
     head += static_cast<char>(kFirstDigit + id);
     return output_.Write(head, text);

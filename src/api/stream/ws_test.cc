@@ -6,6 +6,7 @@
 #include "api/stream/base64.h"
 #include "api/stream/testing/recorder.h"
 #include "api/stream/ws_channels.h"
+#include "base/base64.h"
 #include "base/strings.h"
 
 namespace berth::stream {
@@ -152,7 +153,7 @@ TEST_F(Ws, RulesThatAreBrokenCloseWithTheirCode) {
 
 TEST(Base64, ComesInPieces) {
   for (std::string_view text : {"", "f", "fo", "foo", "foob", "fooba", "foobar"}) {
-    const std::string encoded = EncodeBase64(text);
+    const std::string encoded = Base64Encode(text);
     for (size_t cut = 0; cut <= encoded.size(); ++cut) {
       Base64Decoder decoder;
       auto first = decoder.Feed(std::string_view(encoded).substr(0, cut));
