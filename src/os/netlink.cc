@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <thread>
 
 #include "base/strings.h"
 
@@ -80,6 +81,15 @@ uint32_t NumberMessages(std::string& request, uint32_t sequence) {
 }
 
 }  // namespace
+
+bool Patience::Wait() {
+  constexpr std::chrono::seconds kWhole{5};
+  constexpr std::chrono::milliseconds kLongest{50};
+  if (std::chrono::steady_clock::now() - began_ > kWhole) return false;
+  std::this_thread::sleep_for(pause_);
+  pause_ = std::min(2 * pause_, kLongest);
+  return true;
+}
 
 Message::Message(uint16_t type, uint16_t flags, uint32_t sequence) {
   nlmsghdr header{};
@@ -159,11 +169,11 @@ Result<> Socket::Exchange(std::string request, int acks, const OnAnswer& on_answ
 
 Result<> Socket::Dump(const std::string& request, const std::function<void()>& clear,
                       const OnAnswer& on_answer) {
-  constexpr int kTries = 5;
-  for (int i = 1;; ++i) {
+  for (Patience patience;;) {
     clear();
     Result<> done = Exchange(request, 0, on_answer);
-    if (done || done.error().code() != Code::kAborted || i == kTries) return done;
+    if (done || done.error().code() != Code::kAborted) return done;
+    if (!patience.Wait()) return std::move(done.error()).WithCode(Code::kUnavailable);
   }
 }
 

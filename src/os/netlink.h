@@ -5,6 +5,7 @@
 
 #include <linux/netlink.h>
 
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -46,6 +47,17 @@ class Message {
   std::string bytes_;
 };
 
+// How long what others keep changing is tried again: pauses of 1 ms, each twice as long, at most 50 ms, for 5 s in all.
+class Patience {
+ public:
+  // Sleeps before the next try; false at once when the time is over.
+  bool Wait();
+
+ private:
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  std::chrono::milliseconds pause_{1};
+};
+
 // Called for each answer with its type and what follows the header.
 using OnAnswer = std::function<void(uint16_t type, std::string_view payload)>;
 
@@ -58,7 +70,8 @@ class Socket {
   // refused or, for a dump (acks = 0), until it is done. The first refusal is the error, with its errno; a dump
   // that changed meanwhile is Aborted.
   Result<> Exchange(std::string request, int acks, const OnAnswer& on_answer = {});
-  // A dump, asked for again when it changed meanwhile; `clear` is called before each try.
+  // A dump, asked for again, for as long as Patience lasts, when it changed meanwhile (then Unavailable); `clear` is called
+  // before each try.
   Result<> Dump(const std::string& request, const std::function<void()>& clear,
                 const OnAnswer& on_answer);
 
