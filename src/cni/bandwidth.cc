@@ -106,9 +106,8 @@ Result<Outcome> Add(const Request& request) {
   return out;
 }
 
-// The bucket on the veth goes with it.
+// The bucket on the veth goes with it. Whatever the configuration says: the ifb has its name of the container.
 Result<> Del(const Request& request) {
-  TRY(Parse(request));
   Links host = TRY(Links::Open());
   Result<Link> ifb = host.Find(IfbName(request));
   if (!ifb && ifb.error().code() == Code::kNotFound) return Ok();

@@ -10,10 +10,11 @@
 #include "cni/bridge_check.h"
 #include "cni/bridge_config.h"
 #include "cni/ipam.h"
+#include "cni/json_internal.h"
 #include "cni/netns.h"
-#include "cni/nft.h"
 #include "cni/plugin.h"
 #include "cni/pod_interface.h"
+#include "cni/pod_rules.h"
 #include "cni/spoof_check.h"
 
 namespace berth::cni {
@@ -158,10 +159,9 @@ Result<Link> WaitForPort(Links& host, const std::string& name) {
   }
 }
 
-// Layer 3: an address from IPAM, on the pod's interface, with gateway and masquerading.
-Result<> SetUpAddresses(const Request& request, const BridgeConfig& config, PodNetns& netns,
-                        Links& pod, Links& host, const VethEnds& ends, const Link& bridge,
-                        Outcome& out, Rollback& undo) {
+// Layer 3: an address from IPAM.
+Result<> TakeAddresses(const Request& request, const BridgeConfig& config, Links& pod,
+                       const VethEnds& ends, Outcome& out, Rollback& undo) {
   Outcome given = TRY(IpamAdd(request));
   // Nobody gets the address while the interface has it.
   undo.Add("ipam", [&request, &pod, index = ends.pod.index]() -> Result<> {
@@ -173,6 +173,13 @@ Result<> SetUpAddresses(const Request& request, const BridgeConfig& config, PodN
   out.dns = std::move(given.dns);
   if (out.ips.empty()) return Error(Code::kInternal, "IPAM plugin returned missing IP config");
   FillGateways(config, kContainer, out);
+  return Ok();
+}
+
+// It is on the pod's interface, with gateway and masquerading.
+Result<> SetUpAddresses(const Request& request, const BridgeConfig& config, PodNetns& netns,
+                        Links& pod, Links& host, const VethEnds& ends, const Link& bridge,
+                        Outcome& out, Rollback& undo) {
   TRY(ConfigureInterface(netns, pod, ends.pod, out,
                          {.interface = kContainer, .dad = config.enable_dad}));
   TRY(SetUpGateways(host, bridge, config, out));
@@ -198,6 +205,8 @@ Result<Outcome> Add(const Request& request) {
       {.name = bridge.name, .mac = FormatMac(bridge.address)},
       {.name = ends.host.name, .mac = FormatMac(ends.host.address)},
       {.name = request.ifname, .mac = FormatMac(ends.pod.address), .sandbox = request.netns}};
+  // Before any rule: IPAM refuses an attachment that lives already, in another namespace, and has its rules.
+  if (layer3) TRY(TakeAddresses(request, config, pod, ends, out, undo));
   if (config.mac_spoof_check) {
     undo.Add("spoof check", [&request] { return RemoveSpoofCheck(request.network, Of(request)); });
     TRY(AddSpoofCheck(request.network, Of(request), ends.host.name, ends.pod.address),
@@ -217,19 +226,26 @@ Result<Outcome> Add(const Request& request) {
   return out;
 }
 
-// The lease last: nobody gets the address while anything of this pod is left.
+// All that can be done is, with what can be read of the configuration; the first error is told. The lease is last: nobody
+// gets the address while an interface has it.
 Result<> Del(const Request& request) {
-  const BridgeConfig config = TRY(ParseBridgeConfig(request.config, request.args, false));
+  Result<> done = Ok();
+  auto note = [&](Result<> part) {
+    if (done) done = std::move(part);
+  };
   // The rules first: whom their socket makes wait is the child that deletes the interface.
-  std::optional<Nft> nft;
-  if (config.ip_masq) {
-    nft = TRY(Nft::Open());
-    TRY(RemoveMasquerade(*nft, request.network, Of(request)));
+  Result<Nft> nft = Error(Code::kNotFound, "");
+  if (MayBeSet(request.config, "ipMasq")) {
+    nft = Nft::Open();
+    note(nft ? RemoveMasquerade(*nft, request.network, Of(request))
+             : Result<>(std::move(nft.error())));
   }
-  TRY(DeletePodInterface(request.netns, request.ifname));
-  if (config.mac_spoof_check) TRY(RemoveSpoofCheck(request.network, Of(request)));
-  if (request.ipam_type.empty()) return Ok();
-  return IpamCall(request);
+  if (MayBeSet(request.config, "macspoofchk")) note(RemoveSpoofCheck(request.network, Of(request)));
+  Result<> deleted = DeletePodInterface(request.netns, request.ifname);
+  const bool gone = deleted.has_value();
+  note(std::move(deleted));
+  if (gone && !request.ipam_type.empty()) note(IpamCall(request));
+  return done;
 }
 
 Result<> Status(const Request& request) {
@@ -241,7 +257,7 @@ Result<> Gc(const Request& request) {
   const BridgeConfig config = TRY(ParseBridgeConfig(request.config, "", false));
   if (!request.valid_attachments) return Ok();
   if (config.mac_spoof_check) TRY(CollectSpoofChecks(request.network, *request.valid_attachments));
-  if (config.ip_masq) TRY(CollectRules("masquerade", request.network, *request.valid_attachments));
+  if (config.ip_masq) TRY(CollectMasquerades(request.network, *request.valid_attachments));
   return request.ipam_type.empty() ? Ok() : IpamCall(request);
 }
 

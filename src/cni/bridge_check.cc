@@ -6,6 +6,7 @@
 #include "cni/ipam.h"
 #include "cni/netns.h"
 #include "cni/pod_interface.h"
+#include "cni/spoof_check.h"
 
 namespace berth::cni {
 
@@ -36,8 +37,8 @@ Result<Link> CheckBridgeLink(Links& host, const Interface& interface, const Brid
 }
 
 // The one of prevResult's interfaces that is the veth's other end.
-Result<> FindPort(Links& host, const Outcome& previous, const Link& bridge, const Link& pod,
-                  const std::string& ifname) {
+Result<Link> FindPort(Links& host, const Outcome& previous, const Link& bridge, const Link& pod,
+                      const std::string& ifname) {
   for (const Interface& interface : previous.interfaces) {
     if (interface.name == bridge.name || interface.name == ifname) continue;
     Result<Link> port = host.Find(interface.name);
@@ -48,7 +49,7 @@ Result<> FindPort(Links& host, const Outcome& previous, const Link& bridge, cons
     if (!interface.mac.empty() && interface.mac != FormatMac(port->address))
       return Wrong(StrCat("Interface ", interface.name, " Mac doesn't match: ", interface.mac,
                           " not found"));
-    return Ok();
+    return port;
   }
   return Wrong(StrCat("CNI veth created for bridge ", bridge.name, " was not found"));
 }
@@ -71,7 +72,11 @@ Result<> CheckBridge(const Request& request) {
   const Link bridge = TRY(CheckBridgeLink(host, *of_bridge, config));
   const Link link =
       TRY(CheckPodInterface(pod, *request.prev_result, request.ifname, request.netns));
-  TRY(FindPort(host, *request.prev_result, bridge, link, request.ifname));
+  const Link port = TRY(FindPort(host, *request.prev_result, bridge, link, request.ifname));
+  if (config.mac_spoof_check &&
+      !TRY(HasSpoofCheck(request.network, {request.container_id, request.ifname}, port.name,
+                         link.address)))
+    return Wrong(StrCat("spoof-check rule of ", port.name, " not found"));
   return CheckAddresses(pod, link, *request.prev_result);
 }
 

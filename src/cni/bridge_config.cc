@@ -78,6 +78,9 @@ Result<BridgeConfig> Read(const JsonReader& root, std::string_view cni_args) {
   BridgeConfig out;
   if (std::string name = TRY(root.OptionalString("bridge")); !name.empty())
     out.bridge = std::move(name);
+  // The kernel would make a name of its own of it.
+  if (out.bridge.find('%') != std::string::npos)
+    return Bad(StrCat("bridge: ", Quote(out.bridge, 64), " is no interface's name"));
   TRY(ReadFlags(root, out));
   out.mtu = static_cast<uint32_t>(TRY(ReadNumber(root, "mtu", 0, kMaxMtu)));
   const int64_t vlan = TRY(ReadNumber(root, "vlan", INT64_MIN, INT64_MAX));
@@ -87,7 +90,7 @@ Result<BridgeConfig> Read(const JsonReader& root, std::string_view cni_args) {
   out.trunk = TRY(ReadTrunk(root));
   out.vlan_filtering = vlan != 0 || root.Has("vlanTrunk");
   out.mac = TRY(ReadMac(root, cni_args));
-  TRY(root.OptionalString("ipMasqBackend"));
+  TRY(CheckMasqueradeBackend(root));
   if (std::optional<JsonReader> dns = TRY(root.Optional("dns"))) out.dns = TRY(ReadDns(*dns));
   return out;
 }

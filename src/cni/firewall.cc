@@ -3,21 +3,24 @@
 // iptables itself shows; an "accept" in a table of our own would not keep that chain from dropping them.
 //
 //   table ip filter (and ip6)                       the host's own, by iptables-nft
-//     FORWARD      jump CNI-FORWARD                 first; stays while a pod has rules
+//     FORWARD      jump CNI-FORWARD                 first
 //     CNI-FORWARD  jump CNI-ADMIN                   the operator's overrides
 //                  -d <pod> --ctstate RELATED,ESTABLISHED ACCEPT;  -s <pod> ACCEPT
-//   table inet berth_cni
-//     chain forward    iifname <bridge> oifname != <bridge> jump isolation     ingressPolicy same-bridge and isolated
+//   table inet berth_cni (pod_rules.h)              ingressPolicy same-bridge and isolated
+//     chain forward    iifname <bridge> oifname != <bridge> jump isolation
 //     chain isolation  oifname <bridge> drop
+//
+// The chains and the jumps to them stay, as the reference leaves them: the operator may use them.
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/strings.h"
 #include "cni/json_internal.h"
-#include "cni/nft.h"
 #include "cni/plugin.h"
+#include "cni/pod_rules.h"
 
 namespace berth::cni {
 
@@ -27,8 +30,11 @@ constexpr std::string_view kPlugin = "firewall";
 constexpr std::string_view kPods = "CNI-FORWARD";
 constexpr std::string_view kForward = "FORWARD";
 constexpr NftTable kFilters[2] = {{NftFamily::kIpv4, "filter"}, {NftFamily::kIpv6, "filter"}};
+const std::vector<std::string_view> kFrom{"forward", "isolation"};
 constexpr uint16_t kEstablished =
     1U << (IP_CT_ESTABLISHED + 1) | 1U << (IP_CT_RELATED + 1);  // XT_CONNTRACK_STATE_BIT
+
+constexpr size_t kMaxChainName = 28;  // XT_EXTENSION_MAXNAMELEN without the NUL
 
 enum class Policy { kOpen, kSameBridge, kIsolated };
 
@@ -43,6 +49,10 @@ Result<FirewallConfig> Parse(const Request& request) {
   FirewallConfig out;
   if (std::string admin = TRY(root.OptionalString("iptablesAdminChainName")); !admin.empty())
     out.admin = admin;
+  if (out.admin.size() > kMaxChainName)
+    return Error(Code::kInvalidArgument,
+                 StrCat("iptablesAdminChainName: ", Quote(out.admin, 64), ": longer than the ",
+                        kMaxChainName, " bytes of an iptables chain"));
   const std::string backend = TRY(root.OptionalString("backend"));
   if (backend == "firewalld")
     return Error(Code::kUnimplemented,
@@ -73,9 +83,13 @@ Result<> AllowIn(Nft& nft, const NftTable& table, bool v6, const FirewallConfig&
   // Nothing is closed by iptables: there is nothing to open.
   if (std::ranges::find(chains, kForward) == chains.end()) return Ok();
   const std::string owner = OwnerOf(request);
-  return nft.Replace(table, owner, [&](NftBatch& batch, const std::vector<NftRuleInfo>& rules) {
+  const std::vector<std::string_view> read{kForward, kPods};
+  return nft.Change(table, read, [&](NftBatch& batch, const std::vector<NftRuleInfo>& rules) {
     batch.AddChain(table, kPods);
     batch.AddChain(table, config.admin);
+    // What an ADD that was cut short has left.
+    for (const NftRuleInfo& rule : rules)
+      if (rule.comment == owner) batch.DeleteRule(table, rule.chain, rule.handle);
     if (!Jumps(rules, kForward, kPods))
       batch.Add(table, kForward, NftRule().Counter().Jump(kPods), true);
     if (!Jumps(rules, kPods, config.admin))
@@ -96,26 +110,17 @@ Result<> AllowIn(Nft& nft, const NftTable& table, bool v6, const FirewallConfig&
   });
 }
 
-// With the last pod's rules go the chains, unless the operator has rules of his own in them.
-Result<> CloseIn(Nft& nft, const NftTable& table, const FirewallConfig& config,
+Result<> CloseIn(Nft& nft, const NftTable& table,
                  const std::function<bool(const std::string&)>& gone) {
-  return nft.Change(table, [&](NftBatch& batch, const std::vector<NftRuleInfo>& rules) {
-    bool others = false;
-    for (const NftRuleInfo& rule : rules) {
-      if (rule.chain == config.admin) others = true;
-      if (rule.chain != kPods || rule.jump == config.admin) continue;
-      if (gone(rule.comment))
-        batch.DeleteRule(table, rule.chain, rule.handle);
-      else
-        others = true;
-    }
-    if (batch.empty() || others) return;
+  return nft.Change(table, {kPods}, [&](NftBatch& batch, const std::vector<NftRuleInfo>& rules) {
     for (const NftRuleInfo& rule : rules)
-      if (rule.jump == kPods || rule.jump == config.admin)
-        batch.DeleteRule(table, rule.chain, rule.handle);
-    batch.DeleteChain(table, kPods);
-    batch.DeleteChain(table, config.admin);
+      if (gone(rule.comment)) batch.DeleteRule(table, rule.chain, rule.handle);
   });
+}
+
+void ForwardFrame(NftBatch& batch) {
+  batch.AddChain(kBerthTable, "isolation");
+  batch.AddChain(kBerthTable, "forward", NftHook{"filter", NF_INET_FORWARD, 0});
 }
 
 Result<> Isolate(Nft& nft, const FirewallConfig& config, const Request& request) {
@@ -127,31 +132,31 @@ Result<> Isolate(Nft& nft, const FirewallConfig& config, const Request& request)
         "with \"bridge\"");
   const std::string& bridge = request.prev_result->interfaces[0].name;
   const std::string owner = OwnerOf(request);
-  return nft.Replace(kBerthTable, owner, [&](NftBatch& batch, const std::vector<NftRuleInfo>&) {
-    batch.AddChain(kBerthTable, "isolation");
-    batch.AddChain(kBerthTable, "forward", NftHook{"filter", NF_INET_FORWARD, 0});
-    if (config.policy == Policy::kIsolated)
-      batch.Add(kBerthTable, "forward",
-                NftRule().InInterface(bridge).OutInterface(bridge).Verdict(NF_DROP).Comment(owner));
-    batch.Add(
-        kBerthTable, "forward",
-        NftRule().InInterface(bridge).OutInterface(bridge, false).Jump("isolation").Comment(owner));
-    batch.Add(kBerthTable, "isolation",
-              NftRule().OutInterface(bridge).Verdict(NF_DROP).Comment(owner));
-  });
+  PodRules forward{"forward", {}}, isolation{"isolation", {}};
+  if (config.policy == Policy::kIsolated)
+    forward.rules.emplace_back().InInterface(bridge).OutInterface(bridge).Verdict(NF_DROP).Comment(
+        owner);
+  forward.rules.emplace_back()
+      .InInterface(bridge)
+      .OutInterface(bridge, false)
+      .Jump("isolation")
+      .Comment(owner);
+  isolation.rules.emplace_back().OutInterface(bridge).Verdict(NF_DROP).Comment(owner);
+  return AddPodRules(nft, kBerthTable, ForwardFrame, owner, {forward, isolation});
 }
 
-Result<> Remove(const FirewallConfig& config, const std::function<bool(const std::string&)>& gone) {
-  Nft nft = TRY(Nft::Open());
-  for (const NftTable& table : kFilters) TRY(CloseIn(nft, table, config, gone));
-  TRY(nft.Remove(kBerthTable, gone));
-  nft.Leave();
-  return Ok();
-}
-
-Result<> RemoveOwn(const FirewallConfig& config, const Request& request) {
+// All that can be removed is; the first error is told.
+Result<> RemoveOwn(const Request& request) {
   const std::string owner = OwnerOf(request);
-  return Remove(config, [&](const std::string& of) { return of == owner; });
+  Nft nft = TRY(Nft::Open());
+  auto own = [&](const std::string& of) { return of == owner; };
+  Result<> done = CloseIn(nft, kFilters[0], own);
+  Result<> v6 = CloseIn(nft, kFilters[1], own);
+  if (done) done = std::move(v6);
+  Result<> isolated = RemovePodRules(nft, kBerthTable, owner, kFrom);
+  if (done) done = std::move(isolated);
+  nft.Leave();
+  return done;
 }
 
 Result<> SetUp(const FirewallConfig& config, const Request& request) {
@@ -171,13 +176,14 @@ Result<Outcome> Add(const Request& request) {
   if (!request.prev_result)
     return Error(Code::kInvalidArgument, "missing prevResult from earlier plugin");
   if (Result<> done = SetUp(config, request); !done) {
-    (void)RemoveOwn(config, request);
+    (void)RemoveOwn(request);
     return std::move(done.error());
   }
   return *request.prev_result;
 }
 
-Result<> Del(const Request& request) { return RemoveOwn(TRY(Parse(request)), request); }
+// Whatever the configuration says: the rules are found by their owner.
+Result<> Del(const Request& request) { return RemoveOwn(request); }
 
 Result<> Check(const Request& request) {
   TRY(Parse(request));
@@ -189,7 +195,8 @@ Result<> Check(const Request& request) {
     const NftTable& table = kFilters[ip.address.address.v6 ? 1 : 0];
     const std::vector<std::string> chains = TRY(nft.Chains(table));
     if (std::ranges::find(chains, kForward) == chains.end()) continue;
-    const std::vector<NftRuleInfo> rules = TRY(nft.Rules(table));
+    std::vector<NftRuleInfo> rules = TRY(nft.Rules(table, kPods));
+    for (NftRuleInfo& rule : TRY(nft.Rules(table, kForward))) rules.push_back(std::move(rule));
     const auto own = std::ranges::count_if(
         rules, [&](const NftRuleInfo& rule) { return rule.comment == owner; });
     if (own < 2 || !Jumps(rules, kForward, kPods))
@@ -205,14 +212,18 @@ Result<> Status(const Request& request) {
 }
 
 Result<> Gc(const Request& request) {
-  const FirewallConfig config = TRY(Parse(request));
+  TRY(Parse(request));
   if (!request.valid_attachments) return Ok();
   const std::string prefix = RuleOwners(kPlugin, request.network);
   std::set<std::string> keep;
   for (const Attachment& each : *request.valid_attachments)
     keep.insert(RuleOwner(kPlugin, request.network, each));
-  return Remove(
-      config, [&](const std::string& of) { return of.starts_with(prefix) && !keep.contains(of); });
+  Nft nft = TRY(Nft::Open());
+  for (const NftTable& table : kFilters)
+    TRY(CloseIn(nft, table, [&](const std::string& of) {
+      return of.starts_with(prefix) && !keep.contains(of);
+    }));
+  return CollectPodRules(kBerthTable, kPlugin, request.network, *request.valid_attachments, kFrom);
 }
 
 }  // namespace

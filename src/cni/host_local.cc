@@ -99,9 +99,14 @@ Result<Outcome> Add(const Request& request) {
   return out;
 }
 
+Result<std::optional<LeaseStore>> OpenForRelease(const Request& request) {
+  const std::optional<std::string> dir = ReadDataDir(request.config);
+  if (!dir) return std::optional<LeaseStore>();
+  return LeaseStore::OpenIfThere(*dir, request.network);
+}
+
 Result<> Del(const Request& request) {
-  const IpamConfig config = TRY(ParseIpamConfig(request.config, request.args));
-  std::optional<LeaseStore> store = TRY(LeaseStore::OpenIfThere(config.data_dir, config.network));
+  std::optional<LeaseStore> store = TRY(OpenForRelease(request));
   return store ? store->Release(Owner(request)) : Ok();
 }
 
@@ -116,8 +121,7 @@ Result<> Check(const Request& request) {
 Result<> Status(const Request&) { return Ok(); }
 
 Result<> Gc(const Request& request) {
-  const IpamConfig config = TRY(ParseIpamConfig(request.config, request.args));
-  std::optional<LeaseStore> store = TRY(LeaseStore::OpenIfThere(config.data_dir, config.network));
+  std::optional<LeaseStore> store = TRY(OpenForRelease(request));
   if (!store || !request.valid_attachments) return Ok();
   return store->ReleaseAllBut(
       {request.valid_attachments->begin(), request.valid_attachments->end()});

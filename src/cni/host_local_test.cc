@@ -67,6 +67,34 @@ TEST_F(HostLocalTest, WritesTheReferencesFormat) {
                "host-local: Failed to find address added by container one");
 }
 
+TEST_F(HostLocalTest, DelNeedsOnlyTheDirectory) {
+  EXPECT_EQ(AddressOf(Of("one")), "10.1.2.2/29");
+  Request request = Of("one", R"([{"subnet":"10.1.2.1/29"}])");
+  request.args = "X=1";
+  EXPECT_FALSE(kHostLocal.add(request));
+  ASSERT_TRUE(kHostLocal.del(request));
+  EXPECT_EQ(File("10.1.2.2"), "-");
+  for (const char* config : {R"({"name":"net"})", R"({"name":"net","ipam":"x"})",
+                             R"({"name":"net","ipam":{"dataDir":5}})"}) {
+    request.config = config;
+    EXPECT_TRUE(kHostLocal.del(request)) << config;
+  }
+}
+
+TEST_F(HostLocalTest, GcGoesOnAfterWhatCannotBeRemoved) {
+  EXPECT_EQ(AddressOf(Of("one")), "10.1.2.2/29");
+  ASSERT_TRUE(temp_.dir().MakeDir("net/10.1.2.1", 0700));
+  ASSERT_TRUE(temp_.dir().WriteFile("net/10.1.2.1/x", "", 0600));
+  EXPECT_EQ(AddressOf(Of("two")), "10.1.2.3/29");
+  Request request = Of("gc");
+  request.valid_attachments = std::vector<Attachment>();
+  const Result<> done = kHostLocal.gc(request);
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().message(), ::testing::HasSubstr("release: "));
+  EXPECT_EQ(File("10.1.2.2"), "-");
+  EXPECT_EQ(File("10.1.2.3"), "-");
+}
+
 TEST_F(HostLocalTest, DelBeforeAnyAddMakesNothing) {
   EXPECT_TRUE(kHostLocal.del(Of("one")));
   EXPECT_FALSE(*temp_.dir().Exists("net"));

@@ -157,6 +157,16 @@ Result<IpamConfig> ParseIpamConfig(std::string_view config, std::string_view cni
   return out;
 }
 
+std::optional<std::string> ReadDataDir(std::string_view config) {
+  const Result<Json> tree = oci::ParseJson(config, kInputLimits, "network config");
+  if (!tree) return std::nullopt;
+  const Result<std::optional<JsonReader>> ipam = JsonReader(*tree).Optional("ipam");
+  if (!ipam || !*ipam) return std::nullopt;
+  Result<std::string> dir = (*ipam)->OptionalString("dataDir");
+  if (!dir) return std::nullopt;
+  return dir->empty() ? std::string(kDefaultDataDir) : std::move(*dir);
+}
+
 RangeWalk::RangeWalk(const RangeSet& set, const std::optional<IpAddress>& last) : set_(set) {
   if (!last) return;
   const Range* range = FindRange(set, *last);

@@ -39,6 +39,9 @@ struct IpamConfig {
 // `config` is the whole of the calling plugin's. InvalidArgument.
 Result<IpamConfig> ParseIpamConfig(std::string_view config, std::string_view cni_args);
 
+// For DEL and GC, which work with what can be read: the directory of leases; nothing when no ADD can have made one.
+std::optional<std::string> ReadDataDir(std::string_view config);
+
 // Addresses of the set in the order in which they are tried: from the one after `last` (if it is in the set) round to it;
 // gateways left out.
 class RangeWalk {

@@ -32,6 +32,10 @@ Result<IpAddress> ReadIpOrCidr(const JsonReader& json);
 Result<bool> ReadFlag(const JsonReader& json, std::string_view key, bool absent = false);
 Result<int64_t> ReadNumber(const JsonReader& json, std::string_view key, int64_t min, int64_t max,
                            int64_t absent = 0);
+// For DEL, which works with what can be read: the flag is set, or is something that is no flag.
+bool MayBeSet(std::string_view config, std::string_view key);
+// "ipMasqBackend": of no consequence, the rules are Berth's own.
+Result<> CheckMasqueradeBackend(const JsonReader& root);
 Result<std::vector<JsonReader>> ReadList(const JsonReader& json, std::string_view key);
 
 }  // namespace berth::cni

@@ -141,10 +141,13 @@ Result<> LeaseStore::ReleaseAllBut(const std::set<Attachment>& valid) {
     keep.insert(Content(each));
     keep.insert(each.container_id);
   }
+  Result<> done = Ok();
   for (const Lease& lease : TRY(Read())) {
-    if (lease.address && !keep.contains(lease.content)) TRY(dir_.RemoveFile(lease.name), "release");
+    if (!lease.address || keep.contains(lease.content)) continue;
+    Result<> removed = dir_.RemoveFile(lease.name);
+    if (!removed && done) done = std::move(removed.error()).Wrap("release");
   }
-  return Ok();
+  return done;
 }
 
 }  // namespace berth::cni

@@ -36,7 +36,7 @@ class LeaseStore {
   Result<std::vector<IpAddress>> Find(const Attachment& owner) const;
   // All of them; none is success.
   Result<> Release(const Attachment& owner);
-  // Leases of nobody in `valid`, damaged files among them.
+  // Leases of nobody in `valid`, damaged files among them: all that can be removed; the first error is told.
   Result<> ReleaseAllBut(const std::set<Attachment>& valid);
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Batches; rules are in nft_rule.cc.
+// Batches; rules are in nft_rule.cc and nft_values.cc.
 #include "cni/nft_message.h"
 
 #include <arpa/inet.h>

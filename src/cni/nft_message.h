@@ -15,7 +15,7 @@
 
 namespace berth::cni {
 
-enum class NftFamily : uint8_t { kInet = 1, kIpv4 = 2, kBridge = 7, kIpv6 = 10 };
+enum class NftFamily : uint8_t { kInet = 1, kIpv4 = 2, kBridged = 7, kIpv6 = 10 };
 
 class NftRule {
  public:
@@ -31,7 +31,8 @@ class NftRule {
   NftRule& EtherSource(std::string_view mac, bool equal = true);  // ether saddr (bridge); six bytes
   NftRule& DestinationPort(uint8_t protocol, uint16_t port);      // tcp dport 8080
   NftRule& LocalDestination();                                    // fib daddr type local
-  NftRule& WasTranslated();                                       // ct status dnat
+  NftRule& SetMark(uint32_t bit);  // meta mark set meta mark | 0x2000
+  NftRule& Marked(uint32_t bit);   // meta mark & 0x2000 == 0x2000
   NftRule& StateMatch(
       uint16_t states);  // xt match "conntrack" --ctstate, as iptables-nft writes it
   NftRule& Counter();
@@ -41,6 +42,8 @@ class NftRule {
   NftRule& Masquerade();
   NftRule& Comment(std::string_view text);  // at most 127 bytes
 
+  // ValuesOf all expressions, in their order.
+  std::string Values() const;
   const std::vector<std::string>& expressions() const { return expressions_; }
   const std::string& user_data() const { return user_data_; }
 
@@ -50,13 +53,19 @@ class NftRule {
   void AddMeta(uint32_t key);
   void AddPayload(uint32_t base, uint32_t offset, uint32_t length);
   void AddCompare(bool equal, std::string_view value);
-  void AddMask(std::string_view mask);
+  void AddMask(std::string_view mask, std::string_view flip = {});
   void AddImmediate(uint32_t reg, std::string_view value);
 
   std::vector<std::string> expressions_;  // each the content of one NFTA_LIST_ELEM
   std::string user_data_;
   std::optional<bool> tested_;  // for which family the rule tests already
 };
+
+// What an expression compares with or loads (addresses, ports, names, verdicts) in a form that is the same for a rule that was
+// built and for the same rule as the kernel lists it. `element` is the content of an NFTA_LIST_ELEM.
+std::string ValuesOf(std::string_view element);
+// The chain that it jumps to; "".
+std::string JumpOf(std::string_view element);
 
 struct NftHook {
   std::string_view type;  // "nat", "filter"

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <arpa/inet.h>
-#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/xt_conntrack.h>
@@ -103,13 +102,13 @@ void NftRule::AddCompare(bool equal, std::string_view value) {
       .AppendTo(expressions_);
 }
 
-void NftRule::AddMask(std::string_view mask) {
+void NftRule::AddMask(std::string_view mask, std::string_view flip) {
   Expression("bitwise")
       .Number(NFTA_BITWISE_SREG, NFT_REG_1)
       .Number(NFTA_BITWISE_DREG, NFT_REG_1)
       .Number(NFTA_BITWISE_LEN, static_cast<uint32_t>(mask.size()))
       .Value(NFTA_BITWISE_MASK, mask)
-      .Value(NFTA_BITWISE_XOR, std::string(mask.size(), '\0'))
+      .Value(NFTA_BITWISE_XOR, flip.empty() ? std::string(mask.size(), '\0') : std::string(flip))
       .AppendTo(expressions_);
 }
 
@@ -211,15 +210,24 @@ NftRule& NftRule::LocalDestination() {
   return *this;
 }
 
-NftRule& NftRule::WasTranslated() {
-  constexpr uint32_t kDnat = IPS_DST_NAT;
-  constexpr uint32_t kNone = 0;
-  Expression("ct")
-      .Number(NFTA_CT_KEY, NFT_CT_STATUS)
-      .Number(NFTA_CT_DREG, NFT_REG_1)
+// A mark is a number in the host's order.
+NftRule& NftRule::SetMark(uint32_t bit) {
+  const uint32_t others = ~bit;
+  AddMeta(NFT_META_MARK);
+  AddMask({reinterpret_cast<const char*>(&others), sizeof(others)},
+          {reinterpret_cast<const char*>(&bit), sizeof(bit)});
+  Expression("meta")
+      .Number(NFTA_META_KEY, NFT_META_MARK)
+      .Number(NFTA_META_SREG, NFT_REG_1)
       .AppendTo(expressions_);
-  AddMask({reinterpret_cast<const char*>(&kDnat), sizeof(kDnat)});
-  AddCompare(false, {reinterpret_cast<const char*>(&kNone), sizeof(kNone)});
+  return *this;
+}
+
+NftRule& NftRule::Marked(uint32_t bit) {
+  const std::string_view mask(reinterpret_cast<const char*>(&bit), sizeof(bit));
+  AddMeta(NFT_META_MARK);
+  AddMask(mask);
+  AddCompare(true, mask);
   return *this;
 }
 

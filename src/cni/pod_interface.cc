@@ -91,8 +91,8 @@ Result<VethEnds> MakeVeth(PodNetns& netns, Links& pod, Links& host, const std::s
   veth.address = mac;
   const std::string peer = TRY(AddVethOnce(netns, pod, host, std::move(veth), host_name));
   VethEnds ends;
-  ends.pod = TRY(pod.Find(ifname));
   auto finish = [&]() -> Result<> {
+    ends.pod = TRY(pod.Find(ifname));
     ends.host = TRY(host.Find(peer));
     // Before the interfaces are up: an advertisement at the first moment would be taken (CVE-2020-10749).
     TRY(SetSysctlIfThere(StrCat("net/ipv6/conf/", peer, "/accept_ra"), "0"));
@@ -100,7 +100,9 @@ Result<VethEnds> MakeVeth(PodNetns& netns, Links& pod, Links& host, const std::s
         [&] { return SetSysctlIfThere(StrCat("net/ipv6/conf/", ifname, "/accept_ra"), "0"); });
   };
   if (Result<> done = finish(); !done) {
-    (void)pod.Delete(ends.pod.index);
+    // By the end that is found: the other goes with it.
+    Result<Link> made = host.Find(peer);
+    (void)(made ? host.Delete(made->index) : pod.Delete(ends.pod.index));
     return std::move(done.error());
   }
   return ends;

@@ -2,6 +2,7 @@
 // The portmap plugin: host ports by destination NAT, and masquerading for what would otherwise be answered past the host.
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/log.h"
@@ -9,8 +10,8 @@
 #include "cni/conntrack.h"
 #include "cni/links.h"
 #include "cni/netns.h"
-#include "cni/nft.h"
 #include "cni/plugin.h"
+#include "cni/pod_rules.h"
 #include "cni/portmap_config.h"
 
 namespace berth::cni {
@@ -18,6 +19,7 @@ namespace berth::cni {
 namespace {
 
 constexpr std::string_view kPlugin = "portmap";
+const std::vector<std::string_view> kFrom{"hostports", "hairpin"};
 
 std::string OwnerOf(const Request& request) {
   return RuleOwner(kPlugin, request.network, {request.container_id, request.ifname});
@@ -30,24 +32,29 @@ std::set<uint16_t> UdpPorts(const PortmapConfig& config) {
   return ports;
 }
 
-// A pod that reaches itself by the host, and the host by 127.0.0.1, whose answers would not come back.
-std::vector<NftRule> MasqueradeRules(const PortmapConfig& config, const IpAddress& pod,
-                                     std::string_view owner) {
-  const IpPrefix self{pod, pod.bits()};
-  if (config.masq_all) {
-    std::vector<NftRule> all(1);
-    all[0].Destination(self).WasTranslated().Masquerade().Comment(owner);
-    return all;
+// For each host port the translation, before it, with snat, a mark for those whose answers would go past the host: the pods
+// of its own network (the pod itself among them), all with masqAll. What is marked is masqueraded, and the host's 127.0.0.1.
+std::vector<PodRules> RulesFor(const PortmapConfig& config, const Outcome& previous,
+                               const std::string& ifname, const std::string& owner) {
+  PodRules ports{"hostports", {}}, hairpin{"hairpin", {}};
+  for (bool v6 : {false, true}) {
+    const std::optional<IpPrefix> pod = PodAddress(previous, ifname, v6);
+    if (!pod) continue;
+    for (const HostPort& port : config.ports) AddHostPort(config, port, *pod, owner, ports.rules);
+    if (!config.snat) continue;
+    const IpPrefix self{pod->address, pod->address.bits()};
+    hairpin.rules.emplace_back().Marked(config.mark).Destination(self).Masquerade().Comment(owner);
+    if (v6) continue;
+    IpAddress loopback;
+    loopback.bytes[0] = 127;
+    loopback.bytes[3] = 1;
+    hairpin.rules.emplace_back()
+        .Source({loopback, 32})
+        .Destination(self)
+        .Masquerade()
+        .Comment(owner);
   }
-  if (!config.snat) return {};
-  std::vector<NftRule> rules(1);
-  rules[0].Source(self).Destination(self).Masquerade().Comment(owner);
-  if (pod.v6) return rules;
-  IpAddress loopback;
-  loopback.bytes[0] = 127;
-  loopback.bytes[3] = 1;
-  rules.emplace_back().Source({loopback, 32}).Destination(self).Masquerade().Comment(owner);
-  return rules;
+  return {std::move(ports), std::move(hairpin)};
 }
 
 // 127.0.0.0/8 may leave by the interface that leads to the pod.
@@ -60,42 +67,20 @@ Result<> RouteLocalnet(const IpAddress& pod) {
   return SetSysctl(key, "1");
 }
 
-void AddRules(NftBatch& batch, const PortmapConfig& config, const IpAddress& pod,
-              const std::string& owner) {
-  for (const HostPort& port : config.ports) {
-    if (std::optional<NftRule> rule =
-            HostPortRule(port, pod, config.conditions[pod.v6 ? 1 : 0], owner))
-      batch.Add(kBerthTable, "hostports", *rule);
-  }
-  for (const NftRule& rule : MasqueradeRules(config, pod, owner))
-    batch.Add(kBerthTable, "postrouting", rule);
-}
-
 Result<> Remove(Nft& nft, const Request& request) {
-  const std::string owner = OwnerOf(request);
-  return nft.Remove(kBerthTable, [&](const std::string& of) { return of == owner; });
+  return RemovePodRules(nft, kBerthTable, OwnerOf(request), kFrom);
 }
 
 Result<> SetUp(const Request& request, const PortmapConfig& config) {
   const std::string owner = OwnerOf(request);
-  std::optional<IpPrefix> pods[2];
-  for (bool v6 : {false, true})
-    pods[v6 ? 1 : 0] = PodAddress(*request.prev_result, request.ifname, v6);
   Nft nft = TRY(Nft::Open());
-  TRY(nft.Replace(kBerthTable, owner, [&](NftBatch& batch, const std::vector<NftRuleInfo>& rules) {
-    AddHostPorts(batch, rules);
-    AddPostrouting(batch);
-    for (const std::optional<IpPrefix>& pod : pods)
-      if (pod) AddRules(batch, config, pod->address, owner);
-  }));
+  TRY(AddPodRules(nft, kBerthTable, NatFrame, owner,
+                  RulesFor(config, *request.prev_result, request.ifname, owner)));
   // The mapping is there; a flow that goes on to nowhere is worth a word, not the pod.
   if (Result<> done = ForgetUdpTo(nft.socket(), UdpPorts(config)); !done)
     LogWarn(done.error().message());
-  for (const std::optional<IpPrefix>& pod : pods) {
-    if (!pod) continue;
-    if (!pod->address.v6 && config.snat)
-      TRY(RouteLocalnet(pod->address), "unable to enable route_localnet");
-  }
+  const std::optional<IpPrefix> pod = PodAddress(*request.prev_result, request.ifname, false);
+  if (pod && config.snat) TRY(RouteLocalnet(pod->address), "unable to enable route_localnet");
   nft.Leave();
   return Ok();
 }
@@ -127,23 +112,25 @@ Result<> Del(const Request& request) {
   return Ok();
 }
 
+// The chain leads to the host ports.
+Result<bool> Enters(Nft& nft, std::string_view chain) {
+  const std::vector<NftRuleInfo> rules = TRY(nft.Rules(kBerthTable, chain));
+  return std::ranges::any_of(rules,
+                             [](const NftRuleInfo& rule) { return rule.jump == "hostports"; });
+}
+
 Result<> Check(const Request& request) {
   const PortmapConfig config = TRY(ParsePortmapConfig(request.config));
   if (!request.prev_result) return Error(Code::kInvalidArgument, "Required prevResult missing");
   if (config.ports.empty()) return Ok();
   const std::string owner = OwnerOf(request);
-  size_t ports = 0, masquerades = 0;
-  for (bool v6 : {false, true}) {
-    const std::optional<IpPrefix> pod = PodAddress(*request.prev_result, request.ifname, v6);
-    if (!pod) continue;
-    for (const HostPort& port : config.ports)
-      ports += HostPortRule(port, pod->address, {}, owner) ? 1 : 0;
-    masquerades += MasqueradeRules(config, pod->address, owner).size();
+  Nft nft = TRY(Nft::Open());
+  const bool entered = TRY(Enters(nft, "prerouting")) && TRY(Enters(nft, "output"));
+  for (const PodRules& part : RulesFor(config, *request.prev_result, request.ifname, owner)) {
+    if (!entered || !TRY(HasPodRules(nft, kBerthTable, owner, {part})))
+      return Error(Code::kInternal,
+                   StrCat("missing hostport rules in ", Quote(part.from), " chain"));
   }
-  if (TRY(CountRules(owner, "hostports")) < ports)
-    return Error(Code::kInternal, "missing hostport rules in \"hostports\" chain");
-  if (TRY(CountRules(owner, "postrouting")) < masquerades)
-    return Error(Code::kInternal, "missing hostport rules in \"postrouting\" chain");
   return Ok();
 }
 
@@ -151,7 +138,7 @@ Result<> Status(const Request&) { return Ok(); }
 
 Result<> Gc(const Request& request) {
   if (!request.valid_attachments) return Ok();
-  return CollectRules(kPlugin, request.network, *request.valid_attachments);
+  return CollectPodRules(kBerthTable, kPlugin, request.network, *request.valid_attachments, kFrom);
 }
 
 }  // namespace

@@ -75,6 +75,7 @@ Result<PortmapConfig> Read(const JsonReader& root) {
   if (root.Has("markMasqBit") && root.Has("externalSetMarkChain"))
     return Bad("Cannot specify externalSetMarkChain and markMasqBit");
   if (bit < 0 || bit > 31) return Bad("MasqMarkBit must be between 0 and 31");
+  out.mark = 1U << bit;
   const std::vector<std::string> v4 = TRY(Words(root, "conditionsV4"));
   const std::vector<std::string> v6 = TRY(Words(root, "conditionsV6"));
   TRY(CheckBackend(root, v4, v6));
@@ -156,20 +157,23 @@ std::optional<IpPrefix> PodAddress(const Outcome& outcome, std::string_view ifna
   return std::nullopt;
 }
 
-std::optional<NftRule> HostPortRule(const HostPort& port, const IpAddress& pod,
-                                    const std::vector<Condition>& conditions,
-                                    std::string_view owner) {
-  if (port.host_ip && port.host_ip->v6 != pod.v6) return std::nullopt;
-  NftRule rule;
-  rule.Family(pod.v6);
+void AddHostPort(const PortmapConfig& config, const HostPort& port, const IpPrefix& pod,
+                 std::string_view owner, std::vector<NftRule>& rules) {
+  const bool v6 = pod.address.v6;
+  if (port.host_ip && port.host_ip->v6 != v6) return;
+  NftRule match;
+  match.Family(v6);
   // 0.0.0.0 and :: are every address.
   if (port.host_ip && !port.host_ip->IsUnspecified())
-    rule.Destination({*port.host_ip, port.host_ip->bits()});
-  for (const Condition& condition : conditions) condition.AddTo(rule);
-  rule.DestinationPort(port.protocol, port.host_port)
-      .TranslateTo(pod, port.container_port)
-      .Comment(owner);
-  return rule;
+    match.Destination({*port.host_ip, port.host_ip->bits()});
+  for (const Condition& condition : config.conditions[v6 ? 1 : 0]) condition.AddTo(match);
+  match.DestinationPort(port.protocol, port.host_port);
+  if (config.snat) {
+    NftRule& mark = rules.emplace_back(match);
+    if (!config.masq_all) mark.Source(pod);
+    mark.SetMark(config.mark).Comment(owner);
+  }
+  rules.emplace_back(match).TranslateTo(pod.address, port.container_port).Comment(owner);
 }
 
 }  // namespace berth::cni

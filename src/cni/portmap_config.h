@@ -33,13 +33,14 @@ struct Condition {
 
 struct PortmapConfig {
   bool snat = true;
-  bool masq_all = false;
+  bool masq_all = false;                 // of consequence with snat only
+  uint32_t mark = 0;                     // of packets to masquerade: one bit
   std::vector<Condition> conditions[2];  // of IPv4 and IPv6
   std::vector<HostPort> ports;
 };
 
-// "backend" is checked; whichever it is, the rules are Berth's own. markMasqBit and externalSetMarkChain are checked and not
-// needed: nothing is marked. Unimplemented for a condition that is not understood, InvalidArgument else.
+// "backend" is checked; whichever it is, the rules are Berth's own. externalSetMarkChain is
+// checked and not needed. Unimplemented for a condition that is not understood, InvalidArgument else.
 Result<PortmapConfig> ParsePortmapConfig(std::string_view config);
 // {"-s", "10.0.0.0/8"}, {"!", "-d", "192.0.2.1"}, {"-i", "eth0"}; {"ip", "saddr", "!=", "10.0.0.0/8"}, {"iifname", "eth0"}.
 Result<std::vector<Condition>> ParseConditions(const std::vector<std::string>& words, bool v6);
@@ -48,8 +49,7 @@ Result<std::vector<Condition>> ParseConditions(const std::vector<std::string>& w
 std::optional<IpPrefix> PodAddress(const Outcome& outcome, std::string_view ifname, bool v6);
 
 // What one host port needs in "hostports"; nothing when its host IP is of the other family.
-std::optional<NftRule> HostPortRule(const HostPort& port, const IpAddress& pod,
-                                    const std::vector<Condition>& conditions,
-                                    std::string_view owner);
+void AddHostPort(const PortmapConfig& config, const HostPort& port, const IpPrefix& pod,
+                 std::string_view owner, std::vector<NftRule>& rules);
 
 }  // namespace berth::cni

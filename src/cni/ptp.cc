@@ -10,9 +10,9 @@
 #include "cni/ipam.h"
 #include "cni/json_internal.h"
 #include "cni/netns.h"
-#include "cni/nft.h"
 #include "cni/plugin.h"
 #include "cni/pod_interface.h"
+#include "cni/pod_rules.h"
 
 namespace berth::cni {
 
@@ -32,6 +32,7 @@ Result<PtpConfig> Parse(const Request& request) {
   const JsonReader root(tree);
   PtpConfig out;
   out.ip_masq = TRY(ReadFlag(root, "ipMasq"), "failed to load netconf");
+  TRY(CheckMasqueradeBackend(root));
   out.mtu =
       static_cast<uint32_t>(TRY(ReadNumber(root, "mtu", 0, kMaxMtu), "failed to load netconf"));
   if (std::optional<JsonReader> dns = TRY(root.Optional("dns"))) out.dns = TRY(ReadDns(*dns));
@@ -108,17 +109,21 @@ Result<Outcome> Add(const Request& request) {
   return out;
 }
 
-// The lease last: nobody gets the address while anything of this pod is left.
+// All that can be done is, with what can be read of the configuration; the first error is told. The lease is last: nobody
+// gets the address while an interface has it.
 Result<> Del(const Request& request) {
-  const PtpConfig config = TRY(Parse(request));
+  Result<> done = Ok();
   // The rules first: whom their socket makes wait is the child that deletes the interface.
-  std::optional<Nft> nft;
-  if (config.ip_masq) {
-    nft = TRY(Nft::Open());
-    TRY(RemoveMasquerade(*nft, request.network, Of(request)));
+  Result<Nft> nft = Error(Code::kNotFound, "");
+  if (MayBeSet(request.config, "ipMasq")) {
+    nft = Nft::Open();
+    done = nft ? RemoveMasquerade(*nft, request.network, Of(request))
+               : Result<>(std::move(nft.error()));
   }
-  TRY(DeletePodInterface(request.netns, request.ifname));
-  return IpamCall(request);
+  if (Result<> deleted = DeletePodInterface(request.netns, request.ifname); !deleted)
+    return done ? std::move(deleted) : std::move(done);
+  Result<> released = request.ipam_type.empty() ? Ok() : IpamCall(request);
+  return done ? std::move(released) : std::move(done);
 }
 
 Result<> Check(const Request& request) {
@@ -140,7 +145,7 @@ Result<> Status(const Request& request) {
 Result<> Gc(const Request& request) {
   const PtpConfig config = TRY(Parse(request));
   if (!request.valid_attachments) return Ok();
-  if (config.ip_masq) TRY(CollectRules("masquerade", request.network, *request.valid_attachments));
+  if (config.ip_masq) TRY(CollectMasquerades(request.network, *request.valid_attachments));
   return IpamCall(request);
 }
 

@@ -28,7 +28,7 @@ bool IsWord(std::string_view text) {
          });
 }
 
-// As the kernel wants it, and the spec: no ':', '/', space.
+// As the kernel wants it, and the spec: no ':', '/', space. Of "e%d" the kernel would make a name of its own.
 std::optional<Failure> CheckIfName(std::string_view name) {
   if (name.size() > kMaxIfName)
     return Fail(CniCode::kInvalidEnvironment, "interface name is too long",
@@ -36,10 +36,10 @@ std::optional<Failure> CheckIfName(std::string_view name) {
   if (name == "." || name == "..")
     return Fail(CniCode::kInvalidEnvironment, "interface name is . or ..");
   if (std::ranges::any_of(name, [](char c) {
-        return c == '/' || c == ':' || static_cast<unsigned char>(c) <= ' ';
+        return c == '/' || c == ':' || c == '%' || static_cast<unsigned char>(c) <= ' ';
       }))
     return Fail(CniCode::kInvalidEnvironment,
-                "interface name contains / or : or whitespace characters");
+                "interface name contains / or : or % or whitespace characters");
   return std::nullopt;
 }
 
@@ -87,16 +87,37 @@ std::optional<Failure> ReadEnvironment(const std::function<std::string(const cha
   return CheckIfName(out.ifname);
 }
 
-Result<> ReadCommonKeys(const JsonReader& root, Request& out) {
-  if (std::optional<JsonReader> ipam = TRY(root.Optional("ipam")))
-    out.ipam_type = TRY(ipam->OptionalString("type"));
-  if (!out.ipam_type.empty() && !oci::IsValidPluginType(out.ipam_type))
+Result<std::string> ReadIpamType(const JsonReader& root) {
+  std::optional<JsonReader> ipam = TRY(root.Optional("ipam"));
+  if (!ipam) return std::string();
+  std::string type = TRY(ipam->OptionalString("type"));
+  if (!type.empty() && !oci::IsValidPluginType(type))
     return Error(Code::kInvalidArgument,
-                 StrCat("ipam.type: ", Quote(out.ipam_type), " is not a plain name"));
-  if (std::optional<JsonReader> prev = TRY(root.Optional("prevResult"))) {
-    TRY(prev->ExpectObject());
-    out.prev_result = TRY(ReadOutcome(*prev), "could not parse prevResult");
+                 StrCat("ipam.type: ", Quote(type), " is not a plain name"));
+  return type;
+}
+
+Result<std::optional<Outcome>> ReadPrevious(const JsonReader& root) {
+  std::optional<JsonReader> prev = TRY(root.Optional("prevResult"));
+  if (!prev) return std::optional<Outcome>();
+  TRY(prev->ExpectObject());
+  const std::string version = TRY(prev->OptionalString("cniVersion"));
+  if (!version.empty() && !oci::IsSupportedCniVersion(version))
+    return prev->Fail(StrCat("unsupported CNI result version ", Quote(version, 64)));
+  return std::optional<Outcome>(TRY(ReadOutcome(*prev)));
+}
+
+Result<> ReadCommonKeys(const JsonReader& root, Request& out) {
+  Result<std::string> ipam = ReadIpamType(root);
+  Result<std::optional<Outcome>> previous = ReadPrevious(root);
+  // What no ADD has taken has made nothing; DEL removes the rest.
+  if (out.command == "DEL") {
+    out.ipam_type = ipam.value_or("");
+    out.prev_result = previous.value_or(std::nullopt);
+    return Ok();
   }
+  out.ipam_type = TRY(std::move(ipam));
+  out.prev_result = TRY(std::move(previous), "could not parse prevResult");
   if (!root.Has("cni.dev/valid-attachments")) return Ok();
   out.valid_attachments.emplace();
   for (const JsonReader& each : TRY(ReadList(root, "cni.dev/valid-attachments")))
@@ -186,7 +207,12 @@ Result<std::string> CniArg(std::string_view args, std::string_view name) {
     const std::string_view key = pair.substr(0, equals);
     const std::string value = ToLower(pair.substr(equals + 1));
     if (key == name) found = pair.substr(equals + 1);
-    if (key == "IgnoreUnknown") ignore_unknown = value == "1" || value == "true";
+    if (key == "IgnoreUnknown") {
+      ignore_unknown = value == "1" || value == "true";
+      if (!ignore_unknown && value != "0" && value != "false")
+        return Error(Code::kInvalidArgument,
+                     StrCat("ARGS: IgnoreUnknown: ", Quote(value, 64), " is not 1 or 0"));
+    }
     if (key != name && key != "IgnoreUnknown")
       unknown += StrCat(unknown.empty() ? "" : " ", Quote(pair, 64));
   }

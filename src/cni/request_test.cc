@@ -6,6 +6,7 @@
 
 #include <map>
 
+#include "base/strings.h"
 #include "oci/testing/expect_error.h"
 
 namespace berth::cni {
@@ -88,6 +89,8 @@ TEST(CniRequest, EveryFailureHasTheSpecsCode) {
        "invalid characters in containerID"},
       {"CNI_IFNAME", "a:b", kConfig, CniCode::kInvalidEnvironment,
        "interface name contains / or :"},
+      {"CNI_IFNAME", "e%d", kConfig, CniCode::kInvalidEnvironment,
+       "interface name contains / or : or % or whitespace"},
       {"CNI_IFNAME", "..", kConfig, CniCode::kInvalidEnvironment, "interface name is . or .."},
       {"CNI_IFNAME", "a2345678901234567", kConfig, CniCode::kInvalidEnvironment,
        "interface name is too long"},
@@ -109,6 +112,9 @@ TEST(CniRequest, EveryFailureHasTheSpecsCode) {
       {"X", "", R"({"name":"n","cniVersion":"1.0.0","prevResult":{"ips":[{"address":"x"}]}})",
        CniCode::kInternal,
        "could not parse prevResult: prevResult.ips[0].address: invalid CIDR address: \"x\""},
+      {"X", "", R"({"name":"n","cniVersion":"1.0.0","prevResult":{"cniVersion":"9.9.9"}})",
+       CniCode::kInternal,
+       "could not parse prevResult: prevResult: unsupported CNI result version \"9.9.9\""},
       {"X", "", R"({"name":"n","cniVersion":"1.0.0","ipam":{"type":"../x"}})", CniCode::kInternal,
        "is not a plain name"},
   };
@@ -123,12 +129,29 @@ TEST(CniRequest, EveryFailureHasTheSpecsCode) {
   }
 }
 
+// What no ADD takes has made nothing that DEL would need to know.
+TEST(CniRequest, DelWorksWithWhatCanBeRead) {
+  for (const char* keys : {R"("prevResult":{"ips":[{"address":"x"}]})", R"("prevResult":"x")",
+                           R"("prevResult":{"cniVersion":"9.9.9"})", R"("ipam":"x")",
+                           R"("ipam":{"type":"../x"})", R"("ipam":{"type":5})"}) {
+    SCOPED_TRACE(keys);
+    const std::string config = StrCat(R"({"name":"n","cniVersion":"1.0.0",)", keys, "}");
+    EXPECT_FALSE(Read(Complete("ADD"), config).request);
+    const Outcome2 read = Read(Complete("DEL"), config);
+    ASSERT_TRUE(read.request);
+    EXPECT_EQ(read.request->ipam_type, "");
+    EXPECT_FALSE(read.request->prev_result);
+  }
+}
+
 TEST(CniRequest, ReadsCniArgs) {
   EXPECT_EQ(*CniArg("", "IP"), "");
   EXPECT_EQ(*CniArg("IgnoreUnknown=1;K8S_POD_NAME=x;IP=10.1.0.5", "IP"), "10.1.0.5");
   EXPECT_EQ(*CniArg("IP=10.1.0.5", "IP"), "10.1.0.5");
   EXPECT_FAILS(CniArg("A=1", "IP"), Code::kInvalidArgument, "ARGS: unknown args [\"A=1\"]");
   EXPECT_FAILS(CniArg("IP", "IP"), Code::kInvalidArgument, "ARGS: invalid pair \"IP\"");
+  EXPECT_FAILS(CniArg("IgnoreUnknown=maybe", "IP"), Code::kInvalidArgument,
+               "ARGS: IgnoreUnknown: \"maybe\" is not 1 or 0");
   EXPECT_FAILS(CniArg("IP=a=b", "IP"), Code::kInvalidArgument, "ARGS: invalid pair");
 }
 

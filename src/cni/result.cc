@@ -88,6 +88,19 @@ Result<bool> ReadFlag(const JsonReader& json, std::string_view key, bool absent)
   return value ? value->Bool() : Result<bool>(absent);
 }
 
+bool MayBeSet(std::string_view config, std::string_view key) {
+  const Result<Json> tree = oci::ParseJson(config, kInputLimits, "network config");
+  if (!tree) return true;
+  const Result<bool> flag = ReadFlag(JsonReader(*tree), key);
+  return !flag || *flag;
+}
+
+Result<> CheckMasqueradeBackend(const JsonReader& root) {
+  const std::string backend = TRY(root.OptionalString("ipMasqBackend"));
+  if (backend.empty() || backend == "iptables" || backend == "nftables") return Ok();
+  return Error(Code::kInvalidArgument, StrCat("unknown ipmasq backend ", Quote(backend, 64)));
+}
+
 Result<int64_t> ReadNumber(const JsonReader& json, std::string_view key, int64_t min, int64_t max,
                            int64_t absent) {
   std::optional<JsonReader> value = TRY(json.Optional(key));

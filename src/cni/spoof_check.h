@@ -2,9 +2,8 @@
 // The bridge plugin's macspoofchk: what comes from a pod's port with another source address than the pod's is dropped.
 // Free functions on the calling thread's network namespace.
 //
-//   table bridge berth_cni
-//     chain prerouting  filter hook prerouting priority -300
-//       iifname "veth..." ether saddr != <pod's> drop      one rule for each pod, its owner in the comment
+//   table bridge berth_cni, chain prerouting (pod_rules.h)
+//     iifname "veth..." ether saddr != <pod's> drop
 #pragma once
 
 #include <string>
@@ -18,6 +17,8 @@ namespace berth::cni {
 
 Result<> AddSpoofCheck(std::string_view network, const Attachment& attachment,
                        const std::string& port, std::string_view mac);
+Result<bool> HasSpoofCheck(std::string_view network, const Attachment& attachment,
+                           const std::string& port, std::string_view mac);
 Result<> RemoveSpoofCheck(std::string_view network, const Attachment& attachment);
 Result<> CollectSpoofChecks(std::string_view network, const std::vector<Attachment>& valid);
 

@@ -201,9 +201,13 @@ Result<> Restore(const std::string& text, const Request& request) {
 }
 
 // What cannot be put back goes with the interface: DEL does not fail for it, as the reference's does not.
+// Of the configuration only dataDir is needed: where that cannot be read, no ADD has written anything.
 Result<> Del(const Request& request) {
-  const TuningConfig config = TRY(Parse(request));
-  Result<os::DirFd> dir = os::DirFd::OpenTrusted(config.data_dir);
+  const Json tree = TRY(oci::ParseJson(request.config, kInputLimits, "failed to load netconf"));
+  Result<std::string> data_dir = JsonReader(tree).OptionalString("dataDir");
+  if (!data_dir) return Ok();
+  Result<os::DirFd> dir =
+      os::DirFd::OpenTrusted(data_dir->empty() ? std::string(kDataDir) : *data_dir);
   if (!dir) return Ok();
   Result<std::string> text = dir->ReadFile(BackupName(request), kMaxFile);
   if (!text) return Ok();

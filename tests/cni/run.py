@@ -11,7 +11,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(_
 import plugins
 from support import environment, suite, tools
 
-PARTS = ["test_results", "test_traffic", "test_exchange", "test_failures", "test_crash", "test_pods"]
+PARTS = ["test_results", "test_traffic", "test_exchange", "test_failures", "test_many", "test_crash", "test_pods"]
 LONG = 3600  # seconds, with BERTH_CNI_PODS
 
 

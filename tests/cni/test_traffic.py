@@ -2,6 +2,7 @@
 """Who reaches whom is the same with every set of plugins: pods, host, host ports from outside, from the host's loopback and
 from the pod itself."""
 import contextlib
+import pathlib
 import subprocess
 
 from plugins import Pod, full_bridge, ipam, portmap, run
@@ -73,6 +74,23 @@ def test_everybody_reaches_everybody_that_he_should(host):
         equal({name for name, ok in reached.items() if not ok}, closed, f"{plugins}: not reached")
         equal(saw["pod -> outside"], "192.0.2.1", f"{plugins}: masqueraded")
         equal(saw["outside -> host port"], "192.0.2.2", f"{plugins}: the client's own address")
+
+
+# Bridged packets then do not pass the host's rules: what comes back to a pod of the same bridge would come from another address.
+@test(seconds=180)
+def test_pods_reach_host_ports_of_their_own_bridge_without_br_netfilter(host):
+    from plugins import clean
+    for key in ("iptables", "ip6tables"):
+        path = pathlib.Path(f"/proc/sys/net/bridge/bridge-nf-call-{key}")
+        if path.exists():  # else it is so anyway
+            path.write_text("0")
+    for plugins in (host.own, host.references[-1]):
+        clean()
+        reached, saw = matrix(plugins, lambda ports: [full_bridge(), portmap(ports)])
+        for way in ("pod -> host port", "itself -> host port", "pod -> pod", "outside -> host port"):
+            assert reached[way], f"{plugins}: {way}"
+        equal(saw["outside -> host port"], "192.0.2.2", f"{plugins}: the client's own address")
+        assert saw["pod -> pod"] != saw["pod -> host port"], f"{plugins}: pods see each other's own addresses"
 
 
 @test
