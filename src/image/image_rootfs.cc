@@ -12,6 +12,7 @@
 #include "image/directory_fixes.h"
 #include "image/image_store.h"
 #include "image/unpack/user_database.h"
+#include "os/detached_overlay.h"
 
 namespace berth::image {
 
@@ -103,7 +104,7 @@ Result<Rootfs> ImageStore::PrepareRootfs(const std::string& container_id,
     if (is_new) rollback.Add(what, [this, container_id] { return RemoveRootfs(container_id); });
   }
   const std::vector<LayerRecord> layers = TRY(LayerRecords(image.layers), what);
-  const LayerStore::Images images = TRY(layers_.OpenImages(shift), what);
+  LayerStore::Images images = TRY(layers_.OpenImages(shift), what);
   os::OverlayOptions options;
   const os::DirFd dir = TRY(
       FAIL_STEP("rootfs.directory", layers_.containers().MakeOrOpenDir(container_id, 0700)), what);
@@ -111,22 +112,27 @@ Result<Rootfs> ImageStore::PrepareRootfs(const std::string& container_id,
   options.work = TRY(dir.MakeOrOpenDir("work", 0700), what);
   options.upper = TRY(PrepareTop(dir, "upper", layers, shift), what);
   options.lower = TRY(Lowers(images, TRY(LayerStore::InitLayer(images)), layers), what);
-  os::Mount mount = TRY(FAIL_STEP("rootfs.mount", os::Mount::Overlay(options)), what);
+  const auto overlay = [&] {
+    return shift ? os::OverlayOfDetached(std::move(options), std::move(images.mount))
+                 : os::Mount::Overlay(options);
+  };
+  os::Mount mount = TRY(FAIL_STEP("rootfs.mount", overlay()), what);
   Rootfs rootfs{std::move(mount)};
   rollback.Commit();
   return rootfs;
 }
 
 Result<> ImageStore::TryIdShift(int user_ns) {
-  const LayerStore::Images images =
+  LayerStore::Images images =
       TRY(layers_.OpenImages(IdShift{.user_ns = user_ns, .host_id = 0, .count = 0}));
   os::OverlayOptions options;
   options.lower.push_back(TRY(LayerStore::InitLayer(images), "image store"));
   options.lower.push_back(TRY(images.dir.OpenDir("layers"), "image store"));
-  Result<os::Mount> mount = os::Mount::Overlay(options, MOUNT_ATTR_RDONLY);
+  Result<os::Mount> mount =
+      os::OverlayOfDetached(std::move(options), std::move(images.mount), MOUNT_ATTR_RDONLY);
   if (mount) return Ok();
   return std::move(mount.error())
-      .Wrap("overlay of shifted layers (needs Linux 6.15)")
+      .Wrap("overlay of shifted layers (needs Linux 5.19)")
       .WithCode(Code::kFailedPrecondition);
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/strings.h"
+#include "os/detached_overlay.h"
 #include "os/mount_internal.h"
 #include "os/testing/leak_check.h"
 #include "os/testing/private_mounts.h"
@@ -85,6 +86,29 @@ TEST_P(OverlayStyleTest, TopmostLayerWinsAndWritesGoToUpper) {
     DirFd merged = *DirFd(*Fd(::dup(mount->fd())).Duplicate()).OpenDir(".");
     EXPECT_EQ(*merged.ReadFile("same", 10), "0");
     EXPECT_EQ(merged.List()->size(), 21U);
+    ASSERT_TRUE(merged.WriteFile("new", "n", 0644));
+    EXPECT_EQ(*layers.dir.ReadFile("upper/new", 10), "n");
+  });
+  EXPECT_EQ(leaks.Diff(), "");
+}
+
+// What kernels before 6.15 need; later ones can do it too.
+TEST_F(MountTest, OverlayOfADetachedMountIsMadeInANamespaceOfItsOwn) {
+  LeakCheck leaks;
+  IN_PRIVATE_MOUNTS([&] {
+    Layers layers(temp_.path(), 3);
+    Mount lower = *Mount::CloneTree(layers.dir.get(), false);
+    const DirFd root = *lower.OpenRoot();
+    OverlayOptions options;
+    for (const char* name : {"l0", "l1", "l2"}) options.lower.push_back(*root.OpenDir(name));
+    options.upper = *layers.dir.OpenDir("upper");
+    options.work = *layers.dir.OpenDir("work");
+    const size_t before = MountsNow().size();
+    Result<Mount> mount = internal::OverlayInOwnNamespace(options, std::move(lower), 0);
+    ASSERT_TRUE(mount) << mount.error().message();
+    EXPECT_EQ(MountsNow().size(), before);
+    DirFd merged = *DirFd(*Fd(::dup(mount->fd())).Duplicate()).OpenDir(".");
+    EXPECT_EQ(*merged.ReadFile("same", 10), "0");
     ASSERT_TRUE(merged.WriteFile("new", "n", 0644));
     EXPECT_EQ(*layers.dir.ReadFile("upper/new", 10), "n");
   });

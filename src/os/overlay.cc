@@ -108,6 +108,9 @@ Result<Mount> Mount::Overlay(const OverlayOptions& options, MountAttributes attr
   bool unknown = false;
   Result<Mount> by_fd = internal::OverlayBy(OverlayStyle::kFd, options, attributes, unknown);
   if (by_fd || !unknown) return by_fd;
+  // Such a kernel knows no "lowerdir+" either, and would say so in its log each time.
+  if (by_fd.error().sys_errno() == EOPNOTSUPP)
+    return internal::OverlayBy(OverlayStyle::kOption, options, attributes, unknown);
   Result<Mount> by_path = internal::OverlayBy(OverlayStyle::kPath, options, attributes, unknown);
   if (by_path || !unknown) return by_path;
   return internal::OverlayBy(OverlayStyle::kOption, options, attributes, unknown);
