@@ -164,10 +164,6 @@ struct ContainerPlan {
   std::vector<PlanDevice> devices;  // privileged: all of the host's, resolved by the caller
   PlanPodFiles pod_files;
   bool has_mqueue = true;  // the kernel knows the mqueue file system
-  // "nsdelegate", "memory_recursiveprot": those of the host's cgroup2 mount. Repeated in a
-  // container that has no cgroup namespace, since a mount from the initial one would strip them
-  // from the host's superblock.
-  std::vector<std::string> host_cgroup2_options;
 
   PlanNamespaces namespaces;
   std::string cgroups_path;  // "/kubepods/.../<id>" or, systemd driver, "slice:prefix:name"

@@ -41,11 +41,14 @@ void AdaptSys(const ContainerPlan& plan, SpecMount& mount) {
 }
 
 void AdaptCgroup(const ContainerPlan& plan, SpecMount& mount) {
-  if (plan.privileged) Replace(mount.options, "ro", "rw");
   if (plan.cgroup_v2 && plan.namespaces.cgroup.kind == Kind::kHost) {
-    mount.options.insert(mount.options.end(), plan.host_cgroup2_options.begin(),
-                         plan.host_cgroup2_options.end());
+    // A new mount from the host's cgroup namespace would set the options of the whole hierarchy anew
+    // (nsdelegate, memory_recursiveprot of the kernel's cgroup-v2.rst), and not all OCI runtimes keep
+    // them.
+    mount = Bind("/sys/fs/cgroup", "/sys/fs/cgroup",
+                 {"bind", "rprivate", "nosuid", "noexec", "nodev", "relatime", "ro"});
   }
+  if (plan.privileged) Replace(mount.options, "ro", "rw");
 }
 
 std::vector<SpecMount> BaseMounts(const ContainerPlan& plan) {

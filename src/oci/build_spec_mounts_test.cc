@@ -134,12 +134,19 @@ TEST(BuildMountsTest, BindsSysForAUserNamespaceOnTheHostsNetwork) {
   EXPECT_THAT(At(plan, "/sys").options, Contains("rro"));
 }
 
-TEST(BuildMountsTest, KeepsTheHostsCgroupOptionsWithoutACgroupNamespace) {
+TEST(BuildMountsTest, BindsTheHostsCgroup2WithoutACgroupNamespace) {
   ContainerPlan plan = With({});
-  plan.host_cgroup2_options = {"nsdelegate"};
-  EXPECT_THAT(At(plan, "/sys/fs/cgroup").options, Not(Contains("nsdelegate")));
+  plan.cgroup_v2 = true;
+  EXPECT_EQ(At(plan, "/sys/fs/cgroup").type, "cgroup");
   plan.namespaces.cgroup.kind = Kind::kHost;
-  EXPECT_THAT(At(plan, "/sys/fs/cgroup").options, Contains("nsdelegate"));
+  EXPECT_EQ(At(plan, "/sys/fs/cgroup").type, "bind");
+  EXPECT_EQ(At(plan, "/sys/fs/cgroup").source, "/sys/fs/cgroup");
+  EXPECT_THAT(At(plan, "/sys/fs/cgroup").options, Contains("ro"));
+  plan.privileged = true;
+  EXPECT_THAT(At(plan, "/sys/fs/cgroup").options, Contains("rw"));
+  EXPECT_THAT(At(plan, "/sys/fs/cgroup").options, Not(Contains("ro")));
+  plan.cgroup_v2 = false;
+  EXPECT_EQ(At(plan, "/sys/fs/cgroup").type, "cgroup");
 }
 
 TEST(BuildMountsTest, PodFilesAreReadOnlyWithAReadOnlyRoot) {

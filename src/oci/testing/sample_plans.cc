@@ -112,7 +112,6 @@ ContainerPlan PrivilegedPlan() {
   plan.namespaces.network.kind = Kind::kHost;
   plan.namespaces.uts.kind = Kind::kHost;
   plan.namespaces.cgroup.kind = Kind::kHost;
-  plan.host_cgroup2_options = {"nsdelegate", "memory_recursiveprot"};
   plan.devices = {Device("/dev/kmsg", 'c', 1, 11), Device("/dev/loop0", 'b', 7, 0),
                   Device("/dev/ptmx", 'c', 5, 2)};
   PlanMount root = Volume("/", "/host");
