@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -35,14 +36,16 @@ int Fail(const Error& error) {
   return 1;
 }
 
-// The score from before goes to children; what could not be set is said in Hello.
+// The score from before goes to children, unless it is the protection of a service (OOMScoreAdjust of
+// berthd's unit): crun leaves what it finds when the container's is to be 0. What could not be set is
+// said in Hello.
 void SetOomScore(Monitor::Start& start) {
   os::Fd file(::open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC));
   char text[16] = {};
   const ssize_t n = file ? ::read(file.get(), text, sizeof text - 1) : -1;
   if (n > 0) {
     Result<int64_t> before = ParseInt(TrimSpace(text), -1000, 1000, "oom_score_adj");
-    if (before) start.oom_score_adj = static_cast<int>(*before);
+    if (before) start.oom_score_adj = static_cast<int>(std::max<int64_t>(*before, 0));
   }
   if (!file || ::write(file.get(), kOomScore, std::strlen(kOomScore)) < 0)
     start.warning = StrCat("oom_score_adj ", kOomScore, ": ", std::strerror(errno));
