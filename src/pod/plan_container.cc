@@ -263,9 +263,10 @@ Result<oci::ContainerPlan> PlanContainer(const ContainerInputs& in) {
   plan.min_oom_score_adj = in.facts.oom_score_adj_floor;
   plan.annotations = AllowedAnnotations(in.engine, in.sandbox.handler,
                                         in.sandbox.config.annotations, in.config.annotations);
-  // Releases of crun differ in whether they put the container into a group inside its scope; limits,
-  // statistics and signals are about the scope itself.
-  if (in.engine.systemd_cgroup) plan.runtime_annotations["run.oci.systemd.subgroup"] = "";
+  // crun tells systemd few of the limits, and a daemon-reload undoes the rest in the scope; in a group
+  // inside it, which is its releases' default or not, systemd changes nothing.
+  if (in.engine.systemd_cgroup)
+    plan.runtime_annotations["run.oci.systemd.subgroup"] = runtime::kScopeSubgroup;
   return plan;
 }
 

@@ -43,7 +43,7 @@ struct Inputs {
 
 using Kind = oci::PlanNamespace::Kind;
 
-TEST(PlanContainer, SystemdDriverPutsItIntoAScopeWithoutAGroupInside) {
+TEST(PlanContainer, SystemdDriverPutsItIntoAGroupInsideItsScope) {
   Inputs in;
   in.sandbox.cgroup_path = "kubepods-pod1.slice";
   in.engine.systemd_cgroup = true;
@@ -53,7 +53,7 @@ TEST(PlanContainer, SystemdDriverPutsItIntoAScopeWithoutAGroupInside) {
   auto spec = oci::BuildSpec(*plan);
   ASSERT_TRUE(spec) << spec.error().message();
   EXPECT_EQ(spec->annotations,
-            (std::map<std::string, std::string>{{"run.oci.systemd.subgroup", ""}}));
+            (std::map<std::string, std::string>{{"run.oci.systemd.subgroup", "container"}}));
   in.engine.systemd_cgroup = false;
   EXPECT_TRUE(in.Plan()->runtime_annotations.empty());
 }

@@ -20,6 +20,10 @@ namespace berth::runtime {
 // AppArmor profile of containers that name none; loaded by berthd at its start where there is an apparmor_parser.
 inline constexpr char kDefaultApparmorProfile[] = "berth-default";
 
+// With the systemd driver crun keeps a container's processes and limits in this group inside its scope; other OCI
+// runtimes use the scope itself. ReadCgroup, WriteCgroup, SetOomScoreAdj and meters of a scope go by which it is.
+inline constexpr char kScopeSubgroup[] = "container";
+
 struct HostDevice {
   std::string path;  // on the host
   char type = 'c';   // 'c', 'b' or 'p'

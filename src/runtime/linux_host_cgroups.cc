@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "runtime/linux_host.h"
 #include "runtime/linux_host_facts.h"
+#include "runtime/scope_group.h"
 
 namespace berth::runtime {
 
@@ -51,9 +52,10 @@ Result<Host::CgroupFiles> LinuxHost::ReadCgroup(const std::string& path,
   if (!TRY(cgroups_.Exists(path))) {
     return Error(Code::kNotFound, StrCat("cgroup ", path, ": not there"));
   }
+  const std::string group = TRY(GroupInScope(cgroups_, path));
   CgroupFiles out;
   for (const std::string& file : files) {
-    Result<std::string> text = cgroups_.Read(path, ControllerOf(file), file);
+    Result<std::string> text = cgroups_.Read(group, ControllerOf(file), file);
     if (text) {
       out[file] = TrimSpace(*text);
     } else if (text.error().code() != Code::kNotFound) {
@@ -64,12 +66,13 @@ Result<Host::CgroupFiles> LinuxHost::ReadCgroup(const std::string& path,
 }
 
 Result<> LinuxHost::WriteCgroup(const std::string& path, const CgroupFiles& files) {
+  const std::string group = TRY(GroupInScope(cgroups_, path));
   CgroupFiles left = files;
   for (;;) {
     Result<> first = Ok();
     CgroupFiles failed;
     for (const auto& [file, value] : left) {
-      Result<> written = cgroups_.Write(path, ControllerOf(file), file, value);
+      Result<> written = cgroups_.Write(group, ControllerOf(file), file, value);
       if (written) continue;
       failed.emplace(file, value);
       if (first) first = std::move(written);
@@ -81,8 +84,9 @@ Result<> LinuxHost::WriteCgroup(const std::string& path, const CgroupFiles& file
 }
 
 Result<> LinuxHost::SetOomScoreAdj(const std::string& cgroup_path, int64_t value) {
-  for (int pid : TRY(cgroups_.Processes(cgroup_path))) {
-    TRY(SetScore(cgroups_, cgroup_path, pid, value));
+  const std::string group = TRY(GroupInScope(cgroups_, cgroup_path));
+  for (int pid : TRY(cgroups_.Processes(group))) {
+    TRY(SetScore(cgroups_, group, pid, value));
   }
   return Ok();
 }

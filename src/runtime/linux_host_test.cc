@@ -42,6 +42,31 @@ TEST_F(LinuxHostTest, FactsAreOfThisKernel) {
   EXPECT_GE(host_->Facts().oom_score_adj_floor, -1000);
 }
 
+// A cgroup2 in the shape of ordinary directories: what a scope's limits are, and where.
+TEST(LinuxHostCgroups, LimitsOfAScopeAreInTheGroupThatCrunMakesInIt) {
+  os::TempDir temp = *os::TempDir::Make();
+  ASSERT_TRUE(temp.dir().WriteFile("cgroup.controllers", "cpu memory\n", 0644));
+  for (const char* group : {"s.slice", "s.slice/crun.scope", "s.slice/crun.scope/container",
+                            "s.slice/runc.scope", "s.slice/pod", "s.slice/pod/container"}) {
+    ASSERT_TRUE(temp.dir().MakeDir(group, 0755));
+    ASSERT_TRUE(temp.dir().WriteFile(StrCat(group, "/memory.max"), StrCat(group, "\n"), 0644));
+  }
+  LinuxHostOptions options;
+  options.cgroup_root = temp.path();
+  Result<std::unique_ptr<LinuxHost>> host = LinuxHost::Open(std::move(options));
+  ASSERT_TRUE(host) << host.error().message();
+  auto max = [&](const std::string& path) {
+    return (*host)->ReadCgroup(path, {"memory.max"})->at("memory.max");
+  };
+  EXPECT_EQ(max("/s.slice/crun.scope"), "s.slice/crun.scope/container");
+  EXPECT_EQ(max("/s.slice/runc.scope"), "s.slice/runc.scope");
+  EXPECT_EQ(max("/s.slice/pod"),
+            "s.slice/pod");  // no scope: what is inside is the pod's own affair
+  ASSERT_TRUE((*host)->WriteCgroup("/s.slice/crun.scope", {{"memory.max", "1"}}));
+  EXPECT_EQ(*temp.dir().ReadFile("s.slice/crun.scope/container/memory.max", 100), "1");
+  EXPECT_EQ(max("/s.slice"), "s.slice");
+}
+
 TEST_F(LinuxHostTest, MountSourceIsResolvedAndMadeWhenMissing) {
   const std::string dir = temp_.path();
   ASSERT_EQ(::mkdir(StrCat(dir, "/real").c_str(), 0700), 0);

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 
 #include "base/strings.h"
 #include "runtime/cpu_rate.h"
 #include "runtime/process_counts.h"
+#include "runtime/scope_group.h"
 
 namespace berth::runtime {
 
@@ -21,27 +23,43 @@ class LinuxMeter final : public Meter {
   LinuxMeter(const os::Cgroups& cgroups, const std::string& path,
              const std::vector<std::string>& huge_page_sizes, os::FdBudget& budget,
              const Clock& clock)
-      : clock_(clock), meter_(cgroups, path, huge_page_sizes, budget) {}
+      : cgroups_(cgroups),
+        path_(path),
+        huge_page_sizes_(huge_page_sizes),
+        budget_(budget),
+        clock_(clock) {}
 
   Result<Usage> Read(os::CgroupDetail detail) override {
     const std::lock_guard lock(mutex_);
     Usage usage;
     usage.timestamp = clock_.WallNanos();
     const std::chrono::nanoseconds now = clock_.Monotonic();
-    usage.group = TRY(meter_.Read(detail));
+    // Not before the group is there: only then it shows where in a scope the container is.
+    if (!meter_)
+      meter_.emplace(cgroups_, TRY(GroupInScope(cgroups_, path_)), huge_page_sizes_, budget_);
+    Result<os::CgroupUsage> read = meter_->Read(detail);
+    if (!read) {
+      meter_.reset();
+      return std::move(read.error());
+    }
+    usage.group = std::move(*read);
     if (usage.group.cpu) usage.nano_cores = rate_.Add(usage.group.cpu->usage_ns, now);
     return usage;
   }
 
   void Close() override {
     const std::lock_guard lock(mutex_);
-    meter_.Close();
+    meter_.reset();
   }
 
  private:
+  const os::Cgroups& cgroups_;
+  const std::string path_;
+  const std::vector<std::string>& huge_page_sizes_;
+  os::FdBudget& budget_;
   const Clock& clock_;
   std::mutex mutex_;
-  os::CgroupMeter meter_;
+  std::optional<os::CgroupMeter> meter_;
   CpuRate rate_;
 };
 
