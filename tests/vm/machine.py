@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 
-QEMU = "qemu-system-x86_64"
+QEMU = "qemu-system-x86_64"  # thread=single: with a thread for each CPU it loses interrupts between them, and the guest stands still
 # No mitigations and four-level page tables: a third of the time under emulation. The rest is a quieter and shorter boot.
 COMMAND_LINE = ("root=/dev/vda rw console=ttyS0 quiet loglevel=4 systemd.show_status=0 apparmor=1 lsm=landlock,lockdown,yama,apparmor "
                 "mitigations=off nopti no5lvl nokaslr tsc=reliable net.ifnames=0 random.trust_cpu=1 cgroup_no_v1=all "
@@ -50,12 +50,13 @@ class Machine:
         for name, file, options in (("root", self.root, ""), ("payload", self.payload, ",readonly=on"), ("store", self.store, "")):
             drives += ["-drive", f"if=none,id={name},format=raw,cache=writeback,file={file}{options}",
                        "-device", f"virtio-blk-pci,drive={name}"]
-        command = [QEMU, "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-machine", "q35", "-smp", str(self.cpus),
+        command = [QEMU, "-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-machine", "q35", "-smp", str(self.cpus),
                    "-m", str(self.memory), "-nodefaults", "-display", "none", "-no-user-config", "-nic", "none",
                    "-kernel", self.base / "vmlinuz", "-initrd", self.base / "initrd", "-append", COMMAND_LINE, *drives,
                    "-chardev", f"file,id=console,append=on,path={self.console}", "-serial", "chardev:console",
                    "-chardev", f"socket,id=port,path={path},server=on,wait=off", "-device", "virtio-serial-pci",
-                   "-device", "virtserialport,chardev=port,name=berth", "-device", "virtio-rng-pci"]
+                   "-device", "virtserialport,chardev=port,name=berth", "-device", "virtio-rng-pci",
+                   "-monitor", f"unix:{self.work / 'monitor.sock'},server=on,wait=off"]
         log = open(self.work / "qemu.log", "ab")
         self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()

@@ -82,7 +82,7 @@ class Suite:
         self.inside("stats")
 
     def critest(self):
-        self.inside("critest", "parallel" if option("parallel") else "crun", str(self.seed), seconds=6000)
+        self.inside("critest", "parallel", str(self.seed), seconds=6000)
 
     def cgroupfs(self):
         self.driver("cgroupfs")

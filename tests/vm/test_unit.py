@@ -35,6 +35,8 @@ def test_container_runs_in_a_scope_of_its_own_below_the_slice(node):
         container = pod.run()
         scope = scope_of(container.process())
         equal(str(scope), f"/sys/fs/cgroup{parent}/berth-{container.id}.scope", "scope")
+        # Not the protection that the service itself has.
+        equal(pathlib.Path(f"/proc/{container.process()}/oom_score_adj").read_text().strip(), "0", "oom_score_adj")
         contains(container.sh("cat /proc/self/attr/current"), "berth-default (enforce)")
         contains(container.sh("echo from inside"), "from inside")
         equal(pod.run(["sh", "-c", "echo logged; exit 3"], name="second").wait_exit()["exitCode"], 3, "exit code")
