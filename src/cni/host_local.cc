@@ -49,11 +49,10 @@ Result<RangeWalk::Candidate> TakeFree(LeaseStore& store, const Attachment& owner
   return Error(Code::kInternal, StrCat("no IP addresses available in range set: ", Format(set)));
 }
 
-// One address of each set. What was taken stays taken on an error: the caller releases.
+// One address of each set, unless one of `held` is in it: those that the owner has. What was taken stays taken on an error: the caller releases.
 Result<> Allocate(LeaseStore& store, const Attachment& owner, const IpamConfig& config,
-                  Outcome& out) {
+                  const std::vector<IpAddress>& held, Outcome& out) {
   std::vector<IpAddress> requested = config.requested;
-  const std::vector<IpAddress> held = TRY(store.Find(owner));
   for (size_t i = 0; i < config.sets.size(); ++i) {
     const RangeSet& set = config.sets[i];
     const std::string what = StrCat("failed to allocate for range ", i);
@@ -90,9 +89,9 @@ Result<Outcome> Add(const Request& request) {
   LeaseStore store = TRY(LeaseStore::Open(config.data_dir, config.network));
   const Attachment owner = Owner(request);
   // An attachment that holds addresses already keeps them: they belong to a pod that lives.
-  const bool fresh = TRY(store.Find(owner)).empty();
-  if (Result<> done = Allocate(store, owner, config, out); !done) {
-    if (fresh) (void)store.Release(owner);
+  const std::vector<IpAddress> held = TRY(store.Find(owner));
+  if (Result<> done = Allocate(store, owner, config, held, out); !done) {
+    if (held.empty()) (void)store.Release(owner);
     return std::move(done.error());
   }
   out.routes = config.routes;

@@ -149,6 +149,8 @@ std::optional<Failure> ReadConfig(Request& out) {
   if (!tree)
     return Fail(CniCode::kDecodingFailure,
                 StrCat("error unmarshall network config: ", tree.error().message()));
+  // As Go reads it: a configuration without anything.
+  if (tree->is_null()) return Fail(CniCode::kInvalidConfig, "missing network name");
   const JsonReader root(*tree);
   Result<std::string> name = root.OptionalString("name");
   Result<std::string> version =

@@ -97,6 +97,7 @@ TEST(CniRequest, EveryFailureHasTheSpecsCode) {
       {"X", "", "{", CniCode::kDecodingFailure, "error unmarshall network config"},
       {"X", "", R"({"cniVersion":1,"name":"n"})", CniCode::kDecodingFailure,
        "cniVersion: not a string"},
+      {"X", "", "null", CniCode::kInvalidConfig, "missing network name"},
       {"X", "", R"({"cniVersion":"1.0.0"})", CniCode::kInvalidConfig, "missing network name"},
       {"X", "", R"({"cniVersion":"1.0.0","name":"a/b"})", CniCode::kInvalidConfig,
        "invalid characters found in network name"},
