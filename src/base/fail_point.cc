@@ -87,7 +87,7 @@ Result<> ReachArmedFailPoint(const char* name) {
   if (!Take(dir, name, &action)) return Ok();
   const std::string_view text = action.text;
   if (text == "kill") {
-    ::kill(::getpid(), SIGKILL);
+    (void)::raise(SIGKILL);
     for (;;) ::pause();
   }
   if (text == "error") return Error(Code::kInternal, StrCat("fail point ", name));
