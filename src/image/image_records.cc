@@ -266,8 +266,8 @@ Result<ImageInfo> ImageRecords::Info(const ImageRecord& image) {
   info.user = image.process.user;
   info.labels = image.labels;
   db::Statement sum =
-      TRY(db_.Prepare("SELECT coalesce(sum(bytes), 0) FROM image_layers JOIN layers USING(diff_id) "
-                      "WHERE image_id=?"));
+      TRY(db_.Prepare("SELECT coalesce(sum(bytes), 0) FROM layers WHERE diff_id IN "
+                      "(SELECT diff_id FROM image_layers WHERE image_id=?)"));
   if (TRY(sum.Bind(image.id).Step())) info.size_bytes = TRY(sum.Unsigned(0));
   // The kubelet takes 0 for a broken answer.
   info.size_bytes = std::max<uint64_t>(info.size_bytes + image.config_json.size(), 1);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/fail_point.h"
@@ -37,11 +38,18 @@ Result<ImageRecord> ImageStore::ImageFor(const std::string& image_id) {
   return std::move(*image);
 }
 
+// overlayfs refuses a directory that it is given twice. Of a layer that stands in an image more than
+// once the topmost is the one that counts: whatever it has, a file, a whiteout or an opaque
+// directory, hides what its copies further down have at the same path, and a directory of theirs
+// that merges has nothing that its own does not have. What a layer in between took away or changed
+// of a copy below it, the topmost brings back, as unpacking it once more would.
 Result<std::vector<LayerRecord>> ImageStore::LayerRecords(
     const std::vector<std::string>& diff_ids) {
   auto state = state_.Lock();
   std::vector<LayerRecord> records;
-  for (const std::string& id : diff_ids) {
+  for (auto at = diff_ids.begin(); at != diff_ids.end(); ++at) {
+    const std::string& id = *at;
+    if (std::find(at + 1, diff_ids.end(), id) != diff_ids.end()) continue;
     std::optional<LayerRecord> layer = TRY(state->records.Layer(id));
     if (!layer)
       return Error(Code::kDataLoss, StrCat("layer ", id, " is lost: pull the image again"));

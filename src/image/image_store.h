@@ -153,6 +153,7 @@ class ImageStore final : public Images, public Maintenance {
 
   // image_rootfs.cc
   Result<ImageRecord> ImageFor(const std::string& image_id);
+  // Base first, each layer once.
   Result<std::vector<LayerRecord>> LayerRecords(const std::vector<std::string>& diff_ids);
   Result<std::vector<os::DirFd>> Lowers(const LayerStore::Images& images, os::DirFd top,
                                         const std::vector<LayerRecord>& layers);

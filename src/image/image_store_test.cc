@@ -34,6 +34,74 @@ TEST_F(ImageStoreTest, AContainerSeesTheMergedLayers) {
   EXPECT_THAT(Entries("containers"), IsEmpty());
 }
 
+// One layer more than once in an image, with others between: as if each were unpacked over the last.
+TEST_F(ImageStoreTest, ALayerThatAnImageHasTwiceCountsWhereItIsTopmost) {
+  const std::string x = TarWriter()
+                            .File("file", "of x")
+                            .File("etc/passwd", "app:x:7:7::/of-x:/bin/sh\n")
+                            .File(".wh.old", "")
+                            .Dir("data", 0711)
+                            .File("data/.wh..wh..opq", "")
+                            .File("data/x", "x")
+                            .Dir("merged", 0700)
+                            .File("merged/x", "x")
+                            .Finish();
+  const std::string y = TarWriter()
+                            .File(".wh.file", "")
+                            .File("old", "of y")
+                            .File("data/y", "y")
+                            .Dir("merged", 0755)
+                            .File("merged/y", "y")
+                            .Finish();
+  const FakeLayer base = Gzip(BaseTar()), lx = Gzip(x), ly = Gzip(y);
+  struct Case {
+    std::vector<FakeLayer> layers;
+    std::vector<std::string> there, gone;
+    std::string home;
+  };
+  const Case kCases[] = {
+      {{base, lx, lx}, {"file", "data/x", "tmp"}, {"old", "data/below"}, "/of-x"},
+      {{base, lx, ly, lx},
+       {"file", "data/x", "merged/x", "merged/y"},
+       {"old", "data/below", "data/y"},
+       "/of-x"},
+      {{base, ly, lx, ly},
+       {"old", "data/x", "data/y", "merged/x", "merged/y"},
+       {"file", "data/below"},
+       "/of-x"},
+      {{base, lx, base}, {"file", "old", "data/x", "data/below"}, {}, "/home/app"},
+  };
+  for (size_t i = 0; i < std::size(kCases); ++i) {
+    const Case& c = kCases[i];
+    const std::string id = fetcher_.Add(kName, {.layers = c.layers, .process = {}, .labels = {}});
+    ASSERT_TRUE(Pull()) << i;
+    auto rootfs = store_->PrepareRootfs(kContainer, id);
+    ASSERT_TRUE(rootfs) << i << rootfs.error().message();
+    VolumeRequest request;
+    request.container_id = kContainer;
+    request.image_id = id;
+    auto volume = store_->PrepareVolume(request);
+    ASSERT_TRUE(volume) << i << volume.error().message();
+    for (os::Mount* mount : {&rootfs->mount, &volume->mount}) {
+      const os::DirFd root(mount->Release());
+      for (const std::string& path : c.there) EXPECT_TRUE(*root.Exists(path)) << i << path;
+      for (const std::string& path : c.gone) EXPECT_FALSE(*root.Exists(path)) << i << path;
+    }
+    UserQuery query;
+    query.user = "app";
+    auto user = store_->ResolveUser(id, query);
+    ASSERT_TRUE(user) << i << user.error().message();
+    EXPECT_EQ(user->home, c.home) << i;
+    // What an image takes on disk, it takes once.
+    EXPECT_LE((*store_->Find(id))->info.size_bytes,
+              store_->FsInfo()->images.used_bytes + (*store_->Find(id))->config_json.size())
+        << i;
+    ASSERT_TRUE(store_->RemoveRootfs(kContainer));
+    ASSERT_TRUE(store_->Remove(id));
+    EXPECT_THAT(Entries("images/layers"), IsEmpty()) << i;
+  }
+}
+
 TEST_F(ImageStoreTest, SymlinksOfTheImageDoNotRedirectTheRuntimesMounts) {
   fetcher_.Add(kName, {.layers = {Gzip(TarWriter()
                                            .Symlink("proc", "/etc")

@@ -157,6 +157,25 @@ def test_layers_of_an_image_follow_overlay_rules(node):
 
 
 @test
+def test_an_image_that_has_a_layer_twice_runs_and_is_a_volume(node):
+    x = oci.Tree().file("x", "x\n").bytes()
+    y = oci.Tree().whiteout("x").file("y", "y\n").bytes()
+    busybox, empty = oci.busybox_tree().bytes(), oci.Tree().bytes()
+    for layers, want in (([busybox, x, x], "x"), ([busybox, x, y, x], "x y"), ([busybox, y, x, y], "y"),
+                         ([busybox, empty, x, empty], "x"), ([busybox, x, busybox], "x")):
+        registry = ScriptedRegistry(oci.Image(layers, {"Cmd": ["sh"]}), {})
+        reference = f"{registry.host}/app:1"
+        try:
+            with pulled(node, reference), node.pod() as pod:
+                volume = {"container_path": "/vol", "image": {"image": reference}, "readonly": True}
+                container = pod.run(image=reference, mounts=[volume])
+                for directory in ("/", "/vol/"):
+                    equal(container.sh(f"cd {directory}; cat x y 2>/dev/null || true").split(), want.split(), f"files in {directory}")
+        finally:
+            registry.close()
+
+
+@test
 def test_image_user_is_told_as_name_or_number(node):
     with pulled(node, f"{HTTP}/test/user-name:1"), pulled(node, f"{HTTP}/test/user-ids:1"):
         status = node.json("inspecti", f"{HTTP}/test/user-name:1")["status"]
