@@ -95,8 +95,56 @@ TEST_F(ImageMaintenanceTest, WhatCannotBeHealedIsSaid) {
   ASSERT_EQ(states.size(), 2U);
   EXPECT_THAT(states[0], HasSubstr("RegistryUnavailable: away"));
   fetcher_.ClearFailures();
+  fetcher_.FailLayer(0, Code::kUnavailable, "RegistryUnavailable: cut off");
+  states = States(true);
+  ASSERT_EQ(states.size(), 2U);
+  EXPECT_THAT(states[0], ::testing::StartsWith(Is(LayerState::kNotHealed)));
+  EXPECT_THAT(states[0], HasSubstr("RegistryUnavailable: cut off"));
+  fetcher_.ClearFailures();
+  // After all that it is what it was: changed, and in use.
+  EXPECT_THAT(States(false), ElementsAre(changed_, good_));
+  EXPECT_THAT(Entries("images/tmp"), IsEmpty());
+  auto rootfs = store_->PrepareRootfs(kContainer, id);
+  ASSERT_TRUE(rootfs) << rootfs.error().message();
+  *rootfs = Rootfs();
+  ASSERT_TRUE(store_->RemoveRootfs(kContainer));
   EXPECT_THAT(States(true), ElementsAre(healed_, good_));
   EXPECT_EQ(store_->Verify("nobody/knows:1", false).error().code(), Code::kNotFound);
+}
+
+TEST_F(ImageMaintenanceTest, ALayerThatTheRegistryHasNoMoreStays) {
+  AddTwoLayers();
+  ASSERT_TRUE(Pull());
+  Change(LayerPath(BaseTar()) + "/data/below", "BELOW");
+  fetcher_.Remove(kName);
+  auto states = States(true);
+  ASSERT_EQ(states.size(), 2U);
+  EXPECT_THAT(states[0], ::testing::StartsWith(Is(LayerState::kNotHealed)));
+  EXPECT_THAT(States(false), ElementsAre(changed_, good_));
+  EXPECT_EQ(Entries("images/layers").size(), 2U);
+  EXPECT_TRUE(*store_->Find(kName));
+}
+
+// A helper that does not start says nothing about the layers.
+TEST_F(ImageMaintenanceTest, ALayerThatCannotBeReadIsNotTakenForAChangedOne) {
+  AddTwoLayers();
+  ASSERT_TRUE(Pull());
+  store_.reset();
+  ProcessUnpacker broken("/bin/false");
+  ImageStoreOptions options = options_;
+  options.root = tmp_->path() + "/store";
+  auto store = ImageStore::Open(std::move(options), fetcher_, broken);
+  ASSERT_TRUE(store) << store.error().message();
+  store_ = std::move(*store);
+  const int transfers = fetcher_.layer_transfers();
+  for (const bool heal : {false, true})
+    for (const std::string& state : States(heal)) {
+      EXPECT_THAT(state, ::testing::StartsWith(Is(LayerState::kNotChecked)));
+      EXPECT_THAT(state, HasSubstr("berth-unpack: ended without a result"));
+    }
+  EXPECT_EQ(fetcher_.layer_transfers(), transfers);
+  Reopen();
+  EXPECT_THAT(States(false), ElementsAre(good_, good_));
 }
 
 TEST_F(ImageMaintenanceTest, ALayerOfAnImageVolumeIsNotTakenFromUnderIt) {

@@ -301,6 +301,19 @@ Result<std::vector<std::string>> ImageRecords::Layers() {
   return Texts("SELECT diff_id FROM layers", "");
 }
 
+Result<bool> ImageRecords::IsWhole(const std::string& image_id) {
+  db::Statement lost =
+      TRY(db_.Prepare("SELECT 1 FROM image_layers WHERE image_id=? AND diff_id NOT IN "
+                      "(SELECT diff_id FROM layers) LIMIT 1"));
+  return !TRY(lost.Bind(image_id).Step());
+}
+
+Result<> ImageRecords::PutLayer(const LayerRecord& layer) {
+  TRY(InsertLayer(layer));
+  SaveCopy();
+  return Ok();
+}
+
 Result<Usage> ImageRecords::Total() {
   db::Statement row =
       TRY(db_.Prepare("SELECT coalesce(sum(bytes), 0), coalesce(sum(inodes), 0) FROM layers"));

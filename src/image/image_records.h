@@ -67,6 +67,10 @@ class ImageRecords {
   Result<bool> HasLayer(const std::string& diff_id);
   Result<std::optional<LayerRecord>> Layer(const std::string& diff_id);
   Result<std::vector<std::string>> Layers();
+  // Every layer of the image has its record.
+  Result<bool> IsWhole(const std::string& image_id);
+  // Of a layer that was unpacked anew.
+  Result<> PutLayer(const LayerRecord& layer);
   Result<std::vector<std::string>> ImagesWith(const std::string& diff_id);
   // Some container's root file system has the layer.
   Result<bool> LayerIsMounted(const std::string& diff_id);
@@ -77,7 +81,7 @@ class ImageRecords {
                             const std::string& fingerprint);
   // Bytes and inodes of all layers.
   Result<Usage> Total();
-  // The layer's directory is lost: whoever needs it finds out, and a pull brings it back.
+  // The layer's directory is lost: its images are not whole until a pull brings it back.
   Result<> ForgetLayer(const std::string& diff_id);
 
   // Removes the image with its names, then the layers that neither an image nor a container uses

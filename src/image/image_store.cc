@@ -135,7 +135,8 @@ Result<std::optional<FoundImage>> ImageStore::Find(const std::string& reference)
   const std::optional<std::string> id = TRY(IdOf(*state, reference));
   if (!id) return std::optional<FoundImage>();
   std::optional<ImageRecord> record = TRY(state->records.Get(*id));
-  if (!record) return std::optional<FoundImage>();
+  // Whoever is told that an image is there does not pull it.
+  if (!record || !TRY(state->records.IsWhole(*id))) return std::optional<FoundImage>();
   FoundImage found;
   found.info = TRY(state->records.Info(*record));
   found.info.pinned = IsPinned(found.info);
@@ -148,6 +149,7 @@ Result<std::vector<ImageInfo>> ImageStore::List() {
   auto state = state_.Lock();
   std::vector<ImageInfo> infos;
   for (const std::string& id : TRY(state->records.Ids())) {
+    if (!TRY(state->records.IsWhole(id))) continue;
     Result<std::optional<ImageRecord>> record = state->records.Get(id);
     ImageInfo info;
     if (record && *record) {

@@ -50,7 +50,8 @@ struct ImageStoreOptions {
 class ImageStore final : public Images, public Maintenance {
  public:
   // Puts right what a crash left: removes layers without a record, forgets records of layers
-  // without a directory (their images stay listed and are whole again after a pull). `fetcher` and
+  // without a directory (their images are neither found nor listed until a pull makes them whole
+  // again; names, and what containers use, stay). `fetcher` and
   // `unpacker` must outlive the store.
   static Result<std::unique_ptr<ImageStore>> Open(ImageStoreOptions options, Fetcher& fetcher,
                                                   Unpacker& unpacker);
@@ -142,7 +143,8 @@ class ImageStore final : public Images, public Maintenance {
   // image_verify.cc
   Result<LayerCheck> CheckLayer(const std::string& diff_id);
   void Heal(LayerCheck& check);
-  Result<std::string> TakeAway(const std::string& diff_id);
+  Result<> FetchAgain(const std::string& diff_id);
+  static Result<std::string> SourceOf(State& state, const std::string& diff_id);
 
   // image_signatures.cc
   Result<SignaturePolicy> Policy() const;

@@ -286,12 +286,18 @@ TEST_F(ImageStoreTest, AStartPutsRightWhatACrashLeft) {
   Reopen();
   EXPECT_THAT(Entries("images/tmp"), IsEmpty());
   EXPECT_EQ(Entries("images/layers").size(), 1U);
-  EXPECT_TRUE(*store_->Find(id));
+  // As if it were not there: else nobody would pull it.
+  EXPECT_FALSE(*store_->Find(id));
+  EXPECT_FALSE(*store_->Find(kName));
+  EXPECT_THAT(*store_->List(), IsEmpty());
   auto rootfs = store_->PrepareRootfs(kContainer, id);
   ASSERT_FALSE(rootfs);
   EXPECT_EQ(rootfs.error().code(), Code::kDataLoss);
+  EXPECT_THAT(rootfs.error().message(), HasSubstr("is lost: pull the image again"));
   EXPECT_THAT(*store_->ListRootfs(), IsEmpty());
   ASSERT_TRUE(Pull());
+  EXPECT_TRUE(*store_->Find(kName));
+  EXPECT_EQ(store_->List()->size(), 1U);
   EXPECT_TRUE(store_->PrepareRootfs(kContainer, id));
 }
 

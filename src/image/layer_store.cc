@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <utility>
 
 #include "base/fail_point.h"
@@ -64,9 +65,7 @@ Result<std::shared_ptr<LayerStore::Staged>> LayerStore::Stage() const {
 
 Result<> LayerStore::Publish(const std::vector<std::shared_ptr<Staged>>& layers) const {
   if (layers.empty()) return Ok();
-  TRY(FAIL_POINT("layer.sync.before"));
-  if (::syncfs(images_.get()) != 0) return ErrnoError("sync layers");
-  TRY(FAIL_POINT("layer.sync.after"));
+  TRY(Sync());
   for (const std::shared_ptr<Staged>& layer : layers) {
     if (layer->name_.empty()) continue;
     const std::string target = LayerPath(layer->result.diff_id);
@@ -77,6 +76,26 @@ Result<> LayerStore::Publish(const std::vector<std::shared_ptr<Staged>>& layers)
     layer->name_.clear();
   }
   return TRY(images_.OpenDir("layers")).Sync();
+}
+
+Result<> LayerStore::Sync() const {
+  TRY(FAIL_POINT("layer.sync.before"));
+  if (::syncfs(images_.get()) != 0) return ErrnoError("sync layers");
+  TRY(FAIL_POINT("layer.sync.after"));
+  return Ok();
+}
+
+Result<> LayerStore::Exchange(Staged& staged) const {
+  if (staged.name_.empty()) return Ok();
+  const std::string& diff_id = staged.result.diff_id;
+  const os::DirFd layers = TRY(images_.OpenDir("layers"));
+  if (::renameat2(staged.tmp_.get(), staged.name_.c_str(), layers.get(), diff_id.c_str(),
+                  RENAME_EXCHANGE) != 0) {
+    if (errno != ENOENT) return ErrnoError("exchange layer");
+    TRY(images_.Rename(StrCat("tmp/", staged.name_), LayerPath(diff_id), false), "publish layer");
+    staged.name_.clear();
+  }
+  return layers.Sync();
 }
 
 Result<LayerStore::Images> LayerStore::OpenImages(const std::optional<IdShift>& shift) const {

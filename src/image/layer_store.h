@@ -50,6 +50,12 @@ class LayerStore {
   // are skipped.
   Result<> Publish(const std::vector<std::shared_ptr<Staged>>& layers) const;
 
+  // Waits until the file system has written everything.
+  Result<> Sync() const;
+  // After Sync: puts the layer where the one of its diff_id is, if there is one, in one step. What was
+  // there is removed with `staged`; until then a second call takes it back.
+  Result<> Exchange(Staged& staged) const;
+
   // The layers with the ids that they have on disk, or shifted into a user namespace: through a
   // mount that must live until an overlay of them is made.
   struct Images {

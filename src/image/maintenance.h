@@ -36,11 +36,12 @@ struct PullTotals {
 
 enum class LayerState {
   kGood,
-  kUnknown,   // unpacked by a Berth that kept no sum
-  kMissing,   // its directory is gone
-  kChanged,   // it is not what was unpacked, or cannot be read
-  kHealed,    // was bad, and is there anew
-  kNotHealed  // is bad: `detail` says why it stays so
+  kUnknown,     // unpacked by a Berth that kept no sum
+  kMissing,     // its directory is gone
+  kChanged,     // it is not what was unpacked
+  kNotChecked,  // could not be read: `detail` says why; it may be good
+  kHealed,      // was bad, and is there anew
+  kNotHealed    // is bad: `detail` says why it stays so
 };
 struct LayerCheck {
   std::string diff_id;  // hex
@@ -54,8 +55,9 @@ class Maintenance {
   virtual std::vector<PullStatus> Pulls() = 0;
   virtual PullTotals Totals() = 0;
   // Reads the layers of one image, or with an empty reference those of all, and compares them with what
-  // was unpacked. With `heal` each bad layer is fetched again, and nothing else, unless a container
-  // has it mounted. NotFound for an unknown image.
+  // was unpacked. With `heal` each layer that is missing or changed is fetched again, without
+  // credentials of a pod, and nothing else, unless a container has it mounted; it stays as it is until
+  // the new one is complete. NotFound for an unknown image.
   virtual Result<std::vector<LayerCheck>> Verify(const std::string& reference, bool heal) = 0;
 };
 

@@ -2,11 +2,13 @@
 """The image store as its operator sees it: pulls that go on, checks and repairs, pinned images, a policy of signatures."""
 import pathlib
 import re
+import shutil
 import subprocess
 import threading
 import time
 
 from support import oci
+from support.node import Failed
 from support.scripted_registry import ScriptedRegistry
 from support.suite import contains, equal, eventually, test
 from test_faulty_registries import fails_and_leaves_nothing, stored, works
@@ -37,6 +39,68 @@ def test_verify_finds_a_damaged_layer_and_heal_fetches_only_that(node):
         contains(node.berth("image", "verify", reference).out, f"{top} good")
     finally:
         node.crictl("rmi", reference)
+
+
+@test
+def test_a_layer_that_cannot_be_fetched_again_stays(node):
+    image = oci.Image([oci.busybox_tree().bytes(), oci.Tree().file("top", "t" * 5000).bytes()], {"Cmd": ["sh"]})
+    state = {"deny": None}
+
+    def answer(handler, kind, body, _):
+        if state["deny"] and kind in state["deny"]:
+            handler.send(404)
+            return True
+        return False
+
+    registry = ScriptedRegistry(image, {"app": answer})
+    reference = f"{registry.host}/app:1"
+    top = image.diff_ids[1]
+    try:
+        node.crictl("pull", reference)
+        (layer(node, top) / "top").write_text("damaged\n")
+        for kinds in (("manifest", "layer"), ("layer",)):
+            state["deny"] = kinds
+            told = node.berth("image", "verify", "--heal", reference, check=False)
+            equal(told.code, 1, "exit code")
+            contains(told.out, f"{top} not healed: ")
+            contains(node.berth("image", "verify", reference, check=False).out, f"{top} changed")
+            with node.pod() as pod:
+                equal(pod.run(image=reference).sh("cat /top").strip(), "damaged", "the old layer")
+        state["deny"] = None
+        contains(node.berth("image", "verify", "--heal", reference).out, f"{top} healed")
+        equal((layer(node, top) / "top").read_text(), "t" * 5000, "content")
+        equal(list((node.root / "images" / "tmp").iterdir()), [], "unfinished layers")
+    finally:
+        registry.close()
+        node.crictl("rmi", reference, check=False)
+
+
+@test
+def test_an_image_with_a_lost_layer_is_absent_until_it_is_pulled_again(node):
+    image = oci.Image([oci.busybox_tree().bytes(), oci.Tree().file("top", "top\n").bytes()], {"Cmd": ["sh"]})
+    registry = ScriptedRegistry(image, {})
+    reference = f"{registry.host}/app:1"
+    try:
+        node.crictl("pull", reference)
+        node.stop_daemon()
+        shutil.rmtree(layer(node, image.diff_ids[1]).parent)
+        node.start()
+        assert node.crictl("inspecti", reference, check=False).code != 0, "an image without a layer is found"
+        assert image.id not in [one["id"] for one in node.json("images", "-o", "json")["images"]], "and listed"
+        with node.pod() as pod:
+            try:
+                pod.run(image=reference)
+            except Failed as error:
+                contains(str(error), "not found; pull it first")
+            else:
+                raise AssertionError("a container without a layer was made")
+        node.crictl("pull", reference)
+        equal(node.json("inspecti", reference)["status"]["repoTags"], [reference], "tags")
+        with node.pod() as pod:
+            equal(pod.run(image=reference).sh("cat /top").strip(), "top", "content")
+    finally:
+        registry.close()
+        node.crictl("rmi", reference, check=False)
 
 
 @test

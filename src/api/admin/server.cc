@@ -35,6 +35,9 @@ std::string Line(const image::LayerCheck& check) {
     case image::LayerState::kChanged:
       state = "changed";
       break;
+    case image::LayerState::kNotChecked:
+      state = "not checked";
+      break;
     case image::LayerState::kHealed:
       state = "healed";
       break;
