@@ -16,6 +16,7 @@ namespace {
 constexpr int kSourceNat = 100;  // NF_IP_PRI_NAT_SRC
 constexpr int kDestinationNat = -100;
 constexpr int kTries = 4;
+constexpr size_t kMayAllLeave = 64;  // so many owners can be on their way out at the same time
 constexpr size_t kMaxNetwork = 32;
 constexpr size_t kMaxContainer = 64;
 constexpr size_t kHashDigits = 16;
@@ -47,7 +48,7 @@ std::vector<std::string_view> AllFrom(const NftTable& table) {
 // What there is of one owner and whether there are others, as far as was looked.
 struct Found {
   bool own = false;
-  bool others = false;
+  size_t others = 0;
   bool whole = true;
 };
 
@@ -59,7 +60,7 @@ Result<> LookFor(Nft& nft, const NftTable& table, std::string_view from, const s
   bool own = false;
   for (const NftRuleInfo& rule : glance.rules) {
     if (rule.jump != chain) {
-      found.others = true;
+      ++found.others;
       continue;
     }
     batch.DeleteRule(table, from, rule.handle);
@@ -82,6 +83,21 @@ Result<bool> IsLast(Nft& nft, const NftTable& table, const std::vector<std::stri
     if (!glance.whole || !glance.rules.empty()) return false;
   }
   return true;
+}
+
+// Two of the last owners that leave at once see each other, and neither takes the table: the one whose commit is later does
+// here. An empty table does no harm, so that trying is enough.
+void TakeEmptyTable(Nft& nft, const NftTable& table) {
+  for (int i = 0; i < kTries; ++i) {
+    Result<uint32_t> generation = nft.Generation();
+    if (!generation) return;
+    Result<bool> last = IsLast(nft, table, {});
+    if (!last || !*last) return;
+    NftBatch batch(*generation);
+    batch.DeleteTable(table);
+    Result<> done = nft.Commit(std::move(batch));
+    if (done || !MeansChanged(done.error())) return;
+  }
 }
 
 }  // namespace
@@ -141,11 +157,14 @@ Result<> RemovePodRules(Nft& nft, const NftTable& table, const std::string& owne
     Found found;
     for (std::string_view each : from) TRY(LookFor(nft, table, each, owner, batch, found));
     if (!found.own) return Ok();
-    if (i < kTries && found.whole && !found.others && TRY(IsLast(nft, table, from))) {
+    const bool last =
+        i < kTries && found.whole && found.others == 0 && TRY(IsLast(nft, table, from));
+    if (last) {
       batch = NftBatch(generation);
       batch.DeleteTable(table);
     }
     Result<> done = nft.Commit(std::move(batch));
+    if (done && !last && found.others <= kMayAllLeave) TakeEmptyTable(nft, table);
     if (done) return Ok();
     if (!MeansChanged(done.error())) return std::move(done.error()).Wrap("nftables: remove rules");
     if (!patience.Wait())

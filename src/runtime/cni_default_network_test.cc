@@ -198,7 +198,8 @@ TEST_P(DefaultNetworkTest, WhatOthersHaveIsLeftAlone) {
     EXPECT_THAT(after, HasSubstr("berth0"));
     EXPECT_THAT(after, Not(HasSubstr("berth1")));
     EXPECT_THAT(after, HasSubstr(":CNI-HOSTPORT-DNAT"));
-    EXPECT_THAT(after, Not(HasSubstr("CNI-FORWARD")));
+    // The chain and the jump to it are the operator's from now on, as with the reference plugin.
+    EXPECT_THAT(after, Not(HasSubstr("-A CNI-FORWARD -s")));
     EXPECT_THAT(after, HasSubstr(":FORWARD DROP"));
   });
   if (!skip.empty()) GTEST_SKIP() << skip;

@@ -52,3 +52,22 @@ def test_pods_come_and_go_while_plugins_are_killed(host):
     equal(run("nft", "list", "ruleset"), "", "rules")
     equal([line for line in run("ip", "-o", "route").splitlines() if "10.77" in line and "br77" not in line], [], "routes")
     equal(run("ip", "netns", "list").strip(), "", "namespaces")
+
+
+@test(seconds=120)
+def test_the_last_pods_that_leave_at_once_take_the_table(host):
+    for _ in range(6):
+        chain = [full_bridge("1.1.0")]
+        pods = [Pod() for _ in range(AT_ONCE)]
+        for pod in pods:
+            pod.__enter__()
+        for pod in pods:
+            host.own.add(chain, pod)
+        assert "berth_cni" in run("nft", "list", "ruleset"), "there are no rules to remove"
+        leaving = [host.own.start("DEL", "bridge", chain[0], pod) for pod in pods]
+        for process in leaving:
+            out, err = process.communicate(timeout=30)
+            equal(process.returncode, 0, out + err)
+        for pod in pods:
+            pod.__exit__(None, None, None)
+        equal(run("nft", "list", "ruleset"), "", "rules")

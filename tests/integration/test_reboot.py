@@ -149,7 +149,7 @@ esac
 
 @test(seconds=120)
 def test_cni_del_after_a_reboot_has_the_cached_result(node):
-    directory, log = node.work / "plugins", node.work / "del.log"
+    directory, log = node.work / "recorder-plugins", node.work / "del.log"
     directory.mkdir()
     plugin = directory / "recorder"
     plugin.write_text(PLUGIN.replace("LOG", str(log)))
