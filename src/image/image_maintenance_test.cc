@@ -69,6 +69,8 @@ TEST_F(ImageMaintenanceTest, EveryKindOfDamageIsFound) {
       [&] { return ::chown((base + "/data").c_str(), 5, 5); },
       [&] { return ::rename((base + "/old").c_str(), (base + "/older").c_str()); },
       [&] { return ::symlink("x", (base + "/new").c_str()); },
+      [&] { return ::chmod(base.c_str(), 0777); },
+      [&] { return ::chown(base.c_str(), 5, 5); },
   };
   for (size_t i = 0; i < std::size(kDamage); ++i) {
     ASSERT_EQ(kDamage[i](), 0) << i;
@@ -80,6 +82,26 @@ TEST_F(ImageMaintenanceTest, EveryKindOfDamageIsFound) {
   ASSERT_TRUE(layers->RemoveTree(std::string(Sha256::Of(BaseTar()).hex())));
   EXPECT_THAT(States(false), ElementsAre(Is(LayerState::kMissing), good_));
   EXPECT_THAT(States(true), ElementsAre(healed_, good_));
+}
+
+TEST_F(ImageMaintenanceTest, ALayerFromBeforeRootDirectoriesWereSummedIsGood) {
+  AddTwoLayers();
+  ASSERT_TRUE(Pull());
+  store_.reset();
+  {
+    auto records = ImageRecords::Open(tmp_->path() + "/store/images/images.db");
+    ASSERT_TRUE(records) << records.error().message();
+    auto layer = records->Layer(std::string(Sha256::Of(BaseTar()).hex()));
+    ASSERT_TRUE(layer && *layer);
+    EXPECT_NE((*layer)->result.tree_sum.root, 0U);
+    (*layer)->result.tree_sum.root = 0;
+    ASSERT_TRUE(records->PutLayer(**layer));
+  }
+  Reopen();
+  ASSERT_EQ(::chmod(LayerPath(BaseTar()).c_str(), 0777), 0);
+  EXPECT_THAT(States(false), ElementsAre(good_, good_));
+  Change(LayerPath(BaseTar()) + "/data/below", "BELOW");
+  EXPECT_THAT(States(false), ElementsAre(changed_, good_));
 }
 
 TEST_F(ImageMaintenanceTest, WhatCannotBeHealedIsSaid) {

@@ -52,9 +52,14 @@ CREATE TABLE volume_layers(container_id TEXT NOT NULL REFERENCES rootfs(containe
 CREATE INDEX volume_layers_by_layer ON volume_layers(diff_id);
 )";
 
+// The sum of the root directory; layers from before have 0: not known.
+constexpr db::Migration kSchema5 = R"(
+ALTER TABLE layers ADD COLUMN root_sum INTEGER NOT NULL DEFAULT 0;
+)";
+
 Result<db::Database> OpenSound(const std::string& path) {
-  db::Database database = TRY(
-      db::Database::Open(path, {kSchema1, kSchema2, kSchema3, kSchema4}, db::Durability::kFull));
+  db::Database database = TRY(db::Database::Open(
+      path, {kSchema1, kSchema2, kSchema3, kSchema4, kSchema5}, db::Durability::kFull));
   TRY(database.Check(), path);
   return database;
 }
@@ -166,7 +171,7 @@ Result<> ImageRecords::Delete(std::string_view sql, const std::string& parameter
 Result<> ImageRecords::InsertLayer(const LayerRecord& layer) {
   db::Statement insert =
       TRY(db_.Prepare("INSERT OR REPLACE INTO layers(diff_id, bytes, inodes, flags, implied, "
-                      "tree_sum) VALUES(?, ?, ?, ?, ?, ?)"));
+                      "tree_sum, root_sum) VALUES(?, ?, ?, ?, ?, ?, ?)"));
   wire::Writer implied;
   implied.Texts(layer.result.implied_dirs);
   return insert.Bind(layer.diff_id)
@@ -175,7 +180,8 @@ Result<> ImageRecords::InsertLayer(const LayerRecord& layer) {
       .Bind((layer.result.opaque_root ? kOpaqueRoot : 0) |
             (layer.result.described_root ? kDescribedRoot : 0))
       .BindBlob(implied.bytes())
-      .Bind(static_cast<int64_t>(layer.result.tree_sum))
+      .Bind(static_cast<int64_t>(layer.result.tree_sum.entries))
+      .Bind(static_cast<int64_t>(layer.result.tree_sum.root))
       .Run();
 }
 
@@ -279,8 +285,8 @@ Result<bool> ImageRecords::HasLayer(const std::string& diff_id) {
 }
 
 Result<std::optional<LayerRecord>> ImageRecords::Layer(const std::string& diff_id) {
-  db::Statement row = TRY(
-      db_.Prepare("SELECT bytes, inodes, flags, implied, tree_sum FROM layers WHERE diff_id=?"));
+  db::Statement row = TRY(db_.Prepare(
+      "SELECT bytes, inodes, flags, implied, tree_sum, root_sum FROM layers WHERE diff_id=?"));
   if (!TRY(row.Bind(diff_id).Step())) return std::optional<LayerRecord>();
   LayerRecord layer;
   layer.diff_id = layer.result.diff_id = diff_id;
@@ -293,7 +299,8 @@ Result<std::optional<LayerRecord>> ImageRecords::Layer(const std::string& diff_i
   auto dirs = wire::Reader(implied).Texts(kMaxImpliedDirs);
   if (!dirs) return Corrupt(StrCat("layer ", diff_id), std::move(dirs.error()));
   layer.result.implied_dirs = std::move(*dirs);
-  layer.result.tree_sum = static_cast<uint64_t>(TRY(row.Int(4)));
+  layer.result.tree_sum.entries = static_cast<uint64_t>(TRY(row.Int(4)));
+  layer.result.tree_sum.root = static_cast<uint64_t>(TRY(row.Int(5)));
   return std::optional<LayerRecord>(std::move(layer));
 }
 

@@ -21,7 +21,7 @@ namespace berth::image {
 
 //   images(id, config, process, labels, created)          id "sha256:<hex>"; process, labels in wire form
 //   names(name, image_id, is_digest)                      "docker.io/library/x:1", "...x@sha256:..."
-//   layers(diff_id, bytes, inodes, flags, implied, tree_sum)   diff_id in hex: the directory layers/<diff_id>
+//   layers(diff_id, bytes, inodes, flags, implied, tree_sum, root_sum)   diff_id in hex: the directory layers/<diff_id>
 //   image_layers(image_id, position, diff_id)             base first
 //   signatures(image_id, repository, fingerprint)         by which key it was signed, as it was pulled
 //   rootfs(container_id, image_id)                        which container uses which image ...

@@ -60,13 +60,15 @@ Result<LayerCheck> ImageStore::CheckLayer(const std::string& diff_id) {
     check.detail = dir.error().message();
     return check;
   }
-  if (record->result.tree_sum == 0) {
+  if (record->result.tree_sum == TreeSum()) {
     check.state = LayerState::kUnknown;
     return check;
   }
-  Result<uint64_t> sum = unpacker_.SumLayer(*dir);
+  const TreeSum& known = record->result.tree_sum;
+  const Result<TreeSum> sum = unpacker_.SumLayer(*dir);
   if (sum) {
-    if (*sum != record->result.tree_sum) check.state = LayerState::kChanged;
+    const bool same_root = known.root == 0 || known.root == sum->root;
+    if (known.entries != sum->entries || !same_root) check.state = LayerState::kChanged;
     return check;
   }
   // It says nothing about the layer: the disk or the helper may be at fault.

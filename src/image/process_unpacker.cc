@@ -73,7 +73,7 @@ Result<ResolvedUser> ProcessUnpacker::ResolveUser(os::Mount image, const UserQue
   return user;
 }
 
-Result<uint64_t> ProcessUnpacker::SumLayer(const os::DirFd& layer) {
+Result<TreeSum> ProcessUnpacker::SumLayer(const os::DirFd& layer) {
   const os::Fd nothing = TRY(os::MakeMemFile("nothing", ""));
   os::Pipe result = TRY(os::MakePipe());
   os::SpawnOptions options;
@@ -85,7 +85,7 @@ Result<uint64_t> ProcessUnpacker::SumLayer(const os::DirFd& layer) {
   os::Process process = TRY(os::Spawn(options), "sum layer");
   result.write.Reset();
   const std::string payload = TRY(ReadOutcome(result.read.get(), process));
-  Result<uint64_t> sum = DecodeTreeSum(payload);
+  Result<TreeSum> sum = DecodeTreeSum(payload);
   if (!sum) return std::move(sum.error()).Wrap("berth-unpack").WithCode(Code::kInternal);
   return sum;
 }

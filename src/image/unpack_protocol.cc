@@ -47,7 +47,8 @@ std::string EncodeLayerResult(const LayerResult& result) {
   out.Text(result.diff_id);
   out.U64(result.bytes);
   out.U64(result.inodes);
-  out.U64(result.tree_sum);
+  out.U64(result.tree_sum.entries);
+  out.U64(result.tree_sum.root);
   out.Bool(result.opaque_root);
   out.Bool(result.described_root);
   out.Texts(result.implied_dirs);
@@ -61,7 +62,8 @@ Result<LayerResult> DecodeLayerResult(std::string_view bytes) {
   TRY(oci::Digest::FromHex(result.diff_id));
   result.bytes = TRY(in.U64());
   result.inodes = TRY(in.U64());
-  result.tree_sum = TRY(in.U64());
+  result.tree_sum.entries = TRY(in.U64());
+  result.tree_sum.root = TRY(in.U64());
   constexpr auto kMax = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
   if (result.bytes > kMax || result.inodes > kMax)
     return Error(Code::kInvalidArgument, "layer result: size is out of range");
@@ -74,15 +76,18 @@ Result<LayerResult> DecodeLayerResult(std::string_view bytes) {
   return result;
 }
 
-std::string EncodeTreeSum(uint64_t sum) {
+std::string EncodeTreeSum(const TreeSum& sum) {
   wire::Writer out;
-  out.U64(sum);
+  out.U64(sum.entries);
+  out.U64(sum.root);
   return out.Take();
 }
 
-Result<uint64_t> DecodeTreeSum(std::string_view bytes) {
+Result<TreeSum> DecodeTreeSum(std::string_view bytes) {
   wire::Reader in(bytes);
-  const uint64_t sum = TRY(in.U64());
+  TreeSum sum;
+  sum.entries = TRY(in.U64());
+  sum.root = TRY(in.U64());
   TRY(in.End());
   return sum;
 }

@@ -23,12 +23,19 @@ inline constexpr int kUnpackInputFd = 5;
 inline constexpr size_t kMaxUnpackResult = 64U << 20;
 inline constexpr size_t kMaxImpliedDirs = 200'000;
 
+// Of a layer as it lies on disk, see unpack/tree_sum.h; 0: not known.
+struct TreeSum {
+  uint64_t entries = 0;  // all that is below its root directory
+  uint64_t root = 0;     // the root directory itself
+  bool operator==(const TreeSum&) const = default;
+};
+
 struct LayerResult {
   std::string diff_id;  // 64 hexadecimal digits: sha256 of the whole inflated stream
   uint64_t bytes = 0;   // on disk, estimated: data in 4 KiB blocks, one block for each other inode
   uint64_t inodes = 0;  // made, hard links not counted
-  uint64_t tree_sum = 0;     // of the tree as it was written, see unpack/tree_sum.h; 0: not known
-  bool opaque_root = false;  // nothing of the layers below may be seen
+  TreeSum tree_sum;     // of the tree as it was written
+  bool opaque_root = false;     // nothing of the layers below may be seen
   bool described_root = false;  // the layer says owner and mode of the root directory
   // Directories that have entries here but that the layer does not describe: their owner and mode
   // are the lower layers'. Clean relative paths without symlinks.
@@ -38,8 +45,8 @@ struct LayerResult {
 std::string EncodeLayerResult(const LayerResult& result);
 Result<LayerResult> DecodeLayerResult(std::string_view bytes);
 
-std::string EncodeTreeSum(uint64_t sum);
-Result<uint64_t> DecodeTreeSum(std::string_view bytes);
+std::string EncodeTreeSum(const TreeSum& sum);
+Result<TreeSum> DecodeTreeSum(std::string_view bytes);
 
 std::string EncodeUserQuery(const UserQuery& query);
 Result<UserQuery> DecodeUserQuery(std::string_view bytes);

@@ -39,7 +39,7 @@ class Unpacker {
   virtual Result<ResolvedUser> ResolveUser(os::Mount image, const UserQuery& query) = 0;
   // LayerResult::tree_sum of a layer that was unpacked before, as it is on disk now. Blocks while all
   // of it is read.
-  virtual Result<uint64_t> SumLayer(const os::DirFd& layer) = 0;
+  virtual Result<TreeSum> SumLayer(const os::DirFd& layer) = 0;
 };
 
 // Runs the program berth-unpack at `path`.
@@ -49,7 +49,7 @@ class ProcessUnpacker final : public Unpacker {
   Result<std::unique_ptr<RunningUnpack>> Start(const os::DirFd& into, os::Fd input,
                                                const LayerBudget& budget) override;
   Result<ResolvedUser> ResolveUser(os::Mount image, const UserQuery& query) override;
-  Result<uint64_t> SumLayer(const os::DirFd& layer) override;
+  Result<TreeSum> SumLayer(const os::DirFd& layer) override;
 
  private:
   std::string path_;

@@ -299,7 +299,7 @@ Result<> LayerWriter::Finish() {
   // cannot be verified later.
   tree_sum_ = SumTree(tree_.root(), [this](int, const char*, ino_t inode) -> Result<uint64_t> {
                 return sums_.Find(inode);
-              }).value_or(0);
+              }).value_or(TreeSum());
   return Ok();
 }
 

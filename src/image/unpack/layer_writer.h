@@ -74,7 +74,7 @@ class LayerWriter {
   uint64_t inodes_ = 0;
   uint64_t bytes_ = 0;
   WrittenSums sums_;
-  uint64_t tree_sum_ = 0;
+  TreeSum tree_sum_;
   bool opaque_root_ = false;
   bool described_root_ = false;
 };

@@ -67,6 +67,27 @@ class Walk {
     return Ok();
   }
 
+  Result<> Add(int parent, const char* name, const std::string& path, const struct stat& st) {
+    wire::Writer facts;
+    facts.Text(path);
+    facts.U32(st.st_mode);
+    facts.U32(st.st_uid);
+    facts.U32(st.st_gid);
+    facts.I64(st.st_mtim.tv_sec);
+    facts.I64(st.st_mtim.tv_nsec);
+    if (S_ISREG(st.st_mode)) {
+      facts.I64(st.st_size);
+      facts.U64(st.st_nlink);
+      facts.U64(st.st_size > 0 ? TRY(content_(parent, name, st.st_ino)) : 0);
+    } else if (S_ISLNK(st.st_mode)) {
+      facts.Text(TRY(LinkTarget(parent, name)));
+    } else if (!S_ISDIR(st.st_mode)) {
+      facts.U64(st.st_rdev);
+    }
+    sum_ += Mix(Crc(facts.bytes().data(), facts.bytes().size()));
+    return Ok();
+  }
+
   uint64_t sum() const { return sum_; }
 
  private:
@@ -90,27 +111,6 @@ class Walk {
     }
     if (errno != 0) return ErrnoError(Quote(path, 128));
     return directories;
-  }
-
-  Result<> Add(int parent, const char* name, const std::string& path, const struct stat& st) {
-    wire::Writer facts;
-    facts.Text(path);
-    facts.U32(st.st_mode);
-    facts.U32(st.st_uid);
-    facts.U32(st.st_gid);
-    facts.I64(st.st_mtim.tv_sec);
-    facts.I64(st.st_mtim.tv_nsec);
-    if (S_ISREG(st.st_mode)) {
-      facts.I64(st.st_size);
-      facts.U64(st.st_nlink);
-      facts.U64(st.st_size > 0 ? TRY(content_(parent, name, st.st_ino)) : 0);
-    } else if (S_ISLNK(st.st_mode)) {
-      facts.Text(TRY(LinkTarget(parent, name)));
-    } else if (!S_ISDIR(st.st_mode)) {
-      facts.U64(st.st_rdev);
-    }
-    sum_ += Mix(Crc(facts.bytes().data(), facts.bytes().size()));
-    return Ok();
   }
 
   const ContentOf& content_;
@@ -192,13 +192,18 @@ uint64_t WrittenSums::Find(ino_t inode) const {
   return std::prev(after)->second;
 }
 
-Result<uint64_t> SumTree(int root, const ContentOf& content) {
+Result<TreeSum> SumTree(int root, const ContentOf& content) {
   Walk walk(content);
   TRY(walk.Directory(root, "", 0));
-  return walk.sum();
+  TreeSum sum{.entries = walk.sum(), .root = 0};
+  struct stat st{};
+  if (::fstat(root, &st) != 0) return ErrnoError("root directory");
+  TRY(walk.Add(root, ".", "", st));
+  sum.root = walk.sum() - sum.entries;
+  return sum;
 }
 
-Result<uint64_t> SumTreeFromDisk(int root) {
+Result<TreeSum> SumTreeFromDisk(int root) {
   return SumTree(root,
                  [](int parent, const char* name, ino_t) { return ReadContent(parent, name); });
 }

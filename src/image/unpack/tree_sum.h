@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One number for a whole layer as it lies on disk, so that a change behind Berth's back is found later:
+// Two numbers for a whole layer, its root directory and all below it, as it lies on disk, so that a change behind Berth's back is found later:
 // names, types, modes, owners, sizes, times, links and content; not extended attributes. It finds
 // accidents, not attackers: nobody but root can write to a layer. Values; one thread.
 #pragma once
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "image/unpack_protocol.h"
 
 namespace berth::image::unpack {
 
@@ -49,8 +50,8 @@ class WrittenSums {
 
 // Walks the tree below `root`. The sum of each regular file with data comes from `content`.
 using ContentOf = std::function<Result<uint64_t>(int parent, const char* name, ino_t inode)>;
-Result<uint64_t> SumTree(int root, const ContentOf& content);
+Result<TreeSum> SumTree(int root, const ContentOf& content);
 // The same with every file read from disk.
-Result<uint64_t> SumTreeFromDisk(int root);
+Result<TreeSum> SumTreeFromDisk(int root);
 
 }  // namespace berth::image::unpack

@@ -130,7 +130,7 @@ Result<int> RunLayer(int argc, char** argv) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-Result<uint64_t> RunSum() {
+Result<TreeSum> RunSum() {
   TRY(DieWithParent(kUnpackResultFd));
   os::Fd mount = TRY(CloneDirectory(kUnpackDirFd, true));
   TRY(EnterNamespaces());
