@@ -23,6 +23,12 @@ Error Cancelled() { return Error(Code::kCancelled, "the pull was cancelled"); }
 // An error that explains is better than one that only follows from it.
 bool IsConsequence(Code code) { return code == Code::kCancelled || code == Code::kAborted; }
 
+// The registry: what stands before the first slash of a canonical name.
+std::string SourceName(const RemoteImage& image) {
+  if (image.digests.empty()) return {};
+  return image.digests.front().substr(0, image.digests.front().find('/'));
+}
+
 }  // namespace
 
 class ImageStore::Lease {
@@ -137,6 +143,7 @@ Result<std::vector<LayerFlights::Staged>> ImageStore::FetchLayers(FetchSession& 
   for (size_t i : missing) progress.total_bytes += remote.layers[i].size;
   const EarlyFlush flush(layers_.containers().get(), flushing_,
                          [&session] { return session.received(); });
+  const std::string source = SourceName(remote);
   std::mutex mutex;
   std::vector<LayerFlights::Staged> staged;
   std::optional<Error> failure;
@@ -150,7 +157,7 @@ Result<std::vector<LayerFlights::Staged>> ImageStore::FetchLayers(FetchSession& 
       const std::string id(layer.diff_id.hex());
       bool ours = false;
       Result<LayerFlights::Staged> got = flights_.Get(
-          id, all.get_token(), [&] { return state_.Lock()->records.HasLayer(id); },
+          {id, source}, all.get_token(), [&] { return state_.Lock()->records.HasLayer(id); },
           [&] {
             ours = true;
             return FetchLayer(session, index, wanted[i], layer);

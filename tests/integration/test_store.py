@@ -194,6 +194,46 @@ def test_how_far_a_pull_is_stands_in_status_metrics_and_log(node):
         node.crictl("rmi", reference, check=False)
 
 
+@test
+def test_a_slow_registry_holds_up_no_image_of_another(node):
+    stop = threading.Event()
+
+    def trickle(handler, kind, body, _):
+        if kind != "layer":
+            return False
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        for begin in range(0, len(body), 10):
+            handler.wfile.write(body[begin:begin + 10])
+            handler.wfile.flush()
+            if stop.wait(0.5):
+                break
+        handler.close_connection = True
+        return True
+
+    noise = bytes((i * i * 37 + i // 5) % 251 for i in range(200_000))
+    shared = oci.Tree().file("n", noise).bytes()
+    slow = ScriptedRegistry(oci.Image([shared], {"Cmd": ["slow"]}, gzipped=False), {"app": trickle})
+    good = ScriptedRegistry(oci.Image([shared], {"Cmd": ["good"]}, gzipped=False), {})
+    held = subprocess.Popen(node.command("pull", f"{slow.host}/app:1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: f"{slow.host}/app:1: 0/1 layers" in node.berth("image", "pulls").out, 10)
+        eventually(lambda: any("/blobs/" in path and oci.digest(shared) in path for _, path, _, _ in slow.seen), 10)
+        node.crictl("pull", f"{good.host}/app:1", timeout=20)
+        contains(node.berth("image", "pulls").out, f"{slow.host}/app:1: 0/1 layers")
+        contains(node.berth("image", "verify", f"{good.host}/app:1").out, "good")
+    finally:
+        stop.set()
+        held.kill()
+        held.wait()
+        eventually(lambda: node.berth("image", "pulls").out == "", 10)
+        slow.close()
+        good.close()
+        node.crictl("rmi", f"{good.host}/app:1", check=False)
+    equal(list((node.root / "images" / "tmp").iterdir()), [], "unfinished layers")
+
+
 def programs():
     """Names of the processes that a pull has."""
     names = []
