@@ -93,7 +93,8 @@ Result<> ImageStore::FetchAgain(const std::string& diff_id) {
   const SignatureRule rule = TRY(RuleFor(reference));
   const std::unique_ptr<FetchSession> session =
       TRY(fetcher_.Open(RegistrySource{reference, {}, rule.key_pem}), reference.str());
-  const std::vector<RemoteImage> images = TRY(session->Resolve(), reference.str());
+  const std::vector<RemoteImage> images = TRY(session->Resolve());
+  if (images.empty()) return Error(Code::kInternal, StrCat(reference.str(), ": nothing came"));
   // The registry may answer with another image for a tag.
   const std::vector<RemoteLayer>& layers = images.front().layers;
   const auto layer = std::find_if(layers.begin(), layers.end(), [&](const RemoteLayer& one) {
