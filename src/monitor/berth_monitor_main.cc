@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "base/fail_point.h"
 #include "base/log.h"
@@ -62,6 +63,16 @@ Result<os::Fd> BlockSignals() {
   return fd;
 }
 
+// Sent by systemd-shutdown, which is what PID 1 has become after all units were stopped. It waits 90 s
+// for each process that is left. systemd itself, or a person, may mean berthd's unit: pods outlive that.
+bool MachineGoesDown(const signalfd_siginfo& info) {
+  if (info.ssi_signo != SIGTERM || info.ssi_pid != 1) return false;
+  os::Fd file(::open("/proc/1/comm", O_RDONLY | O_CLOEXEC));
+  char name[17] = {};
+  return file && ::read(file.get(), name, sizeof name - 1) > 0 &&
+         std::string_view(name).starts_with("systemd-shutdow");  // the kernel keeps 15 letters
+}
+
 Result<> CheckStart() {
   for (int fd : {kListenerFd, kRunDirFd}) {
     struct stat st{};
@@ -92,8 +103,9 @@ Result<> RunMonitor() {
   TRY(signals.Open(&loop, TRY(BlockSignals()), EPOLLIN, [&](uint32_t) {
     signalfd_siginfo info{};
     while (::read(signals.fd(), &info, sizeof info) == sizeof info) {
-      // The machine goes down: a monitor that guards nothing must not hold that up.
+      // A monitor that guards nothing must not hold up whoever wants it gone.
       if (info.ssi_signo == SIGTERM && !monitor.has_containers()) stop = true;
+      if (MachineGoesDown(info)) monitor.MachineGoesDown();
     }
     monitor.ReapOrphans();
   }));

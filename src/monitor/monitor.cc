@@ -3,6 +3,7 @@
 #include "monitor/monitor.h"
 
 #include <malloc.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -103,6 +104,16 @@ void Monitor::Sweep() {
   std::erase_if(dialers_, [](const auto& dialer) { return !dialer->open(); });
   if (orphans_pending_) ReapOrphans();
   if (shutdown_) ShutdownStep();
+  auto lives = [](const auto& c) { return c->pid() != 0 && c->phase() != Phase::kExited; };
+  if (going_down_ && std::ranges::none_of(containers_, lives)) finished_ = true;
+}
+
+void Monitor::MachineGoesDown() {
+  if (going_down_) return;
+  going_down_ = true;
+  going_down_kill_.Set(loop_, kGoingDownMs, [this] {
+    for (auto& container : containers_) (void)container->Signal(SIGKILL);
+  });
 }
 
 bool Monitor::IsWaitedFor(int pid) const {

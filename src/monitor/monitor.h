@@ -33,6 +33,9 @@ class Monitor {
   Result<> Open(Loop* loop, Start start);
   bool finished() const { return finished_; }
   bool has_containers() const { return !containers_.empty(); }
+  // Ends with the last container. They have had their SIGTERM from whoever shuts the machine down;
+  // kGoingDownMs later what is left gets SIGKILL.
+  void MachineGoesDown();
 
   // After each round of the loop: destroys what has ended.
   void Sweep();
@@ -41,6 +44,7 @@ class Monitor {
   void Idle();
 
  private:
+  static constexpr int64_t kGoingDownMs = 10'000;
   struct ReplyTo {
     uint64_t connection = 0;
     uint64_t id = 0;  // 0: nobody waits
@@ -145,6 +149,8 @@ class Monitor {
   int adopting_ = 0;
   bool orphans_pending_ = false;
   std::optional<ReplyTo> shutdown_;
+  bool going_down_ = false;
+  Timer going_down_kill_;
   bool finished_ = false;
 };
 

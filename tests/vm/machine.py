@@ -18,6 +18,7 @@ COMMAND_LINE = ("root=/dev/vda rw console=ttyS0 quiet loglevel=4 systemd.show_st
                 "mitigations=off nopti no5lvl nokaslr tsc=reliable net.ifnames=0 random.trust_cpu=1 cgroup_no_v1=all "
                 "systemd.unified_cgroup_hierarchy=1")
 BOOT_SECONDS = 300
+DOWN_SECONDS = 240
 
 
 class Died(AssertionError):
@@ -51,7 +52,7 @@ class Machine:
             drives += ["-drive", f"if=none,id={name},format=raw,cache=writeback,file={file}{options}",
                        "-device", f"virtio-blk-pci,drive={name}"]
         command = [QEMU, "-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-machine", "q35", "-smp", str(self.cpus),
-                   "-m", str(self.memory), "-nodefaults", "-display", "none", "-no-user-config", "-nic", "none",
+                   "-m", str(self.memory), "-nodefaults", "-no-reboot", "-display", "none", "-no-user-config", "-nic", "none",
                    "-kernel", self.base / "vmlinuz", "-initrd", self.base / "initrd", "-append", COMMAND_LINE, *drives,
                    "-chardev", f"file,id=console,append=on,path={self.console}", "-serial", "chardev:console",
                    "-chardev", f"socket,id=port,path={path},server=on,wait=off", "-device", "virtio-serial-pci",
@@ -114,12 +115,16 @@ class Machine:
         self.port.close()
 
     def reboot(self):
-        """As `systemctl reboot` does it; the seconds until it takes commands again."""
-        began, before = time.monotonic(), self.boot_id
+        """As `systemctl reboot` does it; the seconds until it is down, and from there until it takes commands again."""
+        began = time.monotonic()
         self.start(["systemctl", "reboot"])
-        while self.boot_id == before:
-            self._wait_boot()
-        return time.monotonic() - began
+        try:
+            self.process.wait(DOWN_SECONDS)  # -no-reboot: the guest's reset ends qemu
+        except subprocess.TimeoutExpired:
+            raise Died(f"not down {DOWN_SECONDS} s after `systemctl reboot`; the end of the console:\n{self.console_tail()}") from None
+        self.port.close()
+        down = time.monotonic() - began
+        return down, self.boot()
 
     def power_off(self, seconds=120):
         if self.process is None or self.process.poll() is not None:

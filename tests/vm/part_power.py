@@ -10,7 +10,7 @@ import threading
 import guest
 import noise
 from support.node import Failed, Pod
-from support.suite import equal
+from support.suite import equal, eventually
 
 LAYERS = json.loads(pathlib.Path("/payload/registry/noise.json").read_text())
 NAMES = [f"127.0.0.1:5000/test/noise-{n}:1" for n in range(noise.IMAGES)]
@@ -61,7 +61,8 @@ def damaged_layers(node):
 def check():
     """Raises with what is wrong; else one line of what was seen."""
     node = guest.UnitNode()
-    assert node.running(), "berth.service is not active"
+    # Type=notify: the machine takes commands while berthd still looks at what it finds.
+    eventually(node.running, seconds=180)
     wrong, looked = damaged_layers(node)
     assert not wrong, "damaged layers:\n" + "\n".join(wrong[:20])
     verified = node.berth("image", "verify", check=False, timeout=300)

@@ -98,7 +98,7 @@ def after():
         with Pod(node, config) as again:
             assert again.run(SLEEP).sh("echo in").strip() == "in"
 
-    check("the service is up by itself", lambda: equal(node.running(), True, "active"))
+    check("the service is up by itself", lambda: eventually(node.running, seconds=180))
     check("the pod is NOTREADY", lambda: equal(node.json("inspectp", pod)["status"]["state"], "SANDBOX_NOTREADY", "state"))
     check("the running container is EXITED", lambda: equal(state(facts["running"])[0], "CONTAINER_EXITED", "state"))
     check("the ended one has its exit code", lambda: equal(state(facts["done"])[:2], ("CONTAINER_EXITED", 7), "state"))

@@ -92,7 +92,8 @@ class Suite:
 
     def reboot(self):
         print(self.vm.run("python3", "-B", "/payload/tests/vm/inside.py", "reboot", "before", seconds=300).out, end="", flush=True)
-        print(f"rebooted in {self.vm.reboot():.0f} s", flush=True)
+        down, up = self.vm.reboot()
+        print(f"down after {down:.0f} s, takes commands {up:.0f} s later", flush=True)
         self.inside("reboot", "after")
 
     def power(self):
