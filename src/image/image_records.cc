@@ -1,68 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image/image_records.h"
 
-#include <unistd.h>
-
-#include <algorithm>
 #include <utility>
 
-#include "base/log.h"
 #include "base/strings.h"
 #include "base/wire.h"
 
 namespace berth::image {
 
 namespace {
-
-constexpr db::Migration kSchema1 = R"(
-CREATE TABLE images(id TEXT PRIMARY KEY, config BLOB NOT NULL, process BLOB NOT NULL,
-                    labels BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE names(name TEXT PRIMARY KEY, image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,
-                   is_digest INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX names_by_image ON names(image_id);
-CREATE TABLE layers(diff_id TEXT PRIMARY KEY, bytes INTEGER NOT NULL, inodes INTEGER NOT NULL,
-                    flags INTEGER NOT NULL, implied BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE image_layers(image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,
-                          position INTEGER NOT NULL, diff_id TEXT NOT NULL,
-                          PRIMARY KEY(image_id, position)) WITHOUT ROWID;
-CREATE INDEX image_layers_by_layer ON image_layers(diff_id);
-CREATE TABLE rootfs(container_id TEXT PRIMARY KEY, image_id TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE rootfs_layers(container_id TEXT NOT NULL REFERENCES rootfs(container_id) ON DELETE CASCADE,
-                           position INTEGER NOT NULL, diff_id TEXT NOT NULL,
-                           PRIMARY KEY(container_id, position)) WITHOUT ROWID;
-CREATE INDEX rootfs_layers_by_layer ON rootfs_layers(diff_id);
-)";
-
-// Layers from before have 0: not known.
-constexpr db::Migration kSchema2 = R"(
-ALTER TABLE layers ADD COLUMN tree_sum INTEGER NOT NULL DEFAULT 0;
-)";
-
-constexpr db::Migration kSchema3 = R"(
-CREATE TABLE signatures(image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,
-                        repository TEXT NOT NULL, fingerprint TEXT NOT NULL,
-                        PRIMARY KEY(image_id, repository)) WITHOUT ROWID;
-)";
-
-// A volume has the layers of an image that may be gone by now.
-constexpr db::Migration kSchema4 = R"(
-CREATE TABLE volume_layers(container_id TEXT NOT NULL REFERENCES rootfs(container_id) ON DELETE CASCADE,
-                           volume INTEGER NOT NULL, position INTEGER NOT NULL, diff_id TEXT NOT NULL,
-                           PRIMARY KEY(container_id, volume, position)) WITHOUT ROWID;
-CREATE INDEX volume_layers_by_layer ON volume_layers(diff_id);
-)";
-
-// The sum of the root directory; layers from before have 0: not known.
-constexpr db::Migration kSchema5 = R"(
-ALTER TABLE layers ADD COLUMN root_sum INTEGER NOT NULL DEFAULT 0;
-)";
-
-Result<db::Database> OpenSound(const std::string& path) {
-  db::Database database = TRY(db::Database::Open(
-      path, {kSchema1, kSchema2, kSchema3, kSchema4, kSchema5}, db::Durability::kFull));
-  TRY(database.Check(), path);
-  return database;
-}
 
 constexpr int64_t kOpaqueRoot = 1, kDescribedRoot = 2;
 
@@ -121,38 +67,6 @@ Error Corrupt(std::string_view what, Error error) {
 }
 
 }  // namespace
-
-Result<ImageRecords> ImageRecords::Open(const std::string& path) {
-  const std::string copy = path + ".copy";
-  const bool has_copy = ::access(copy.c_str(), F_OK) == 0;
-  {
-    Result<db::Database> database = OpenSound(path);
-    if (!database && database.error().code() != Code::kDataLoss) return std::move(database.error());
-    if (database && !(database->fresh() && has_copy)) {
-      ImageRecords records(std::move(*database), path, false);
-      if (!has_copy) records.SaveCopy();
-      return records;
-    }
-    LogError(StrCat(database
-                        ? StrCat(path, " was lost")
-                        : StrCat(database.error().message(), ": it is set aside as ", path, ".bad"),
-                    "; the image records are those of ", copy));
-  }
-  TRY(db::SetAside(path));
-  TRY(db::PutCopy(copy, path));
-  Result<db::Database> restored = OpenSound(path);
-  if (restored || restored.error().code() != Code::kDataLoss)
-    return ImageRecords(TRY(std::move(restored)), path, true);
-  // The copy is no better. What is on disk stays until the next start; images are to be pulled again.
-  LogError(restored.error().message());
-  TRY(db::SetAside(path));
-  return ImageRecords(TRY(OpenSound(path)), path, true);
-}
-
-void ImageRecords::SaveCopy() {
-  // The records themselves are safe; the copy of before is still there.
-  if (Result<> saved = db_.CopyTo(path_ + ".copy"); !saved) LogWarn(saved.error().message());
-}
 
 Result<std::vector<std::string>> ImageRecords::Texts(std::string_view sql,
                                                      const std::string& parameter) {
@@ -368,75 +282,6 @@ Result<std::vector<std::string>> ImageRecords::RemoveUnusedLayers(
     return Ok();
   }));
   return unused;
-}
-
-// Its commits are not waited for until they are on the disk. The log is one: whatever is synced later syncs them too.
-Result<> ImageRecords::OfContainer(const std::function<Result<>()>& work) {
-  TRY(db_.SetDurability(db::Durability::kNormal));
-  Result<> done = db_.Transact(work);
-  TRY(db_.SetDurability(db::Durability::kFull));
-  return done;
-}
-
-Result<> ImageRecords::AddRootfs(const std::string& container_id, const ImageRecord& image) {
-  return OfContainer([&]() -> Result<> {
-    const std::vector<std::string> old =
-        TRY(Texts("SELECT image_id FROM rootfs WHERE container_id=?", container_id));
-    if (!old.empty() && old.front() == image.id) return Ok();
-    if (!old.empty())
-      return Error(Code::kAlreadyExists,
-                   StrCat("container has a root file system of image ", old.front()));
-    db::Statement add = TRY(db_.Prepare("INSERT INTO rootfs(container_id, image_id) VALUES(?, ?)"));
-    TRY(add.Bind(container_id).Bind(image.id).Run());
-    db::Statement layer = TRY(
-        db_.Prepare("INSERT INTO rootfs_layers(container_id, position, diff_id) VALUES(?, ?, ?)"));
-    for (size_t i = 0; i < image.layers.size(); ++i)
-      TRY(layer.Bind(container_id).Bind(static_cast<int64_t>(i)).Bind(image.layers[i]).Run());
-    return Ok();
-  });
-}
-
-Result<> ImageRecords::AddVolume(const std::string& container_id, uint32_t volume,
-                                 const ImageRecord& image) {
-  return OfContainer([&]() -> Result<> {
-    db::Statement old =
-        TRY(db_.Prepare("DELETE FROM volume_layers WHERE container_id=? AND volume=?"));
-    TRY(old.Bind(container_id).Bind(int64_t{volume}).Run());
-    db::Statement layer =
-        TRY(db_.Prepare("INSERT INTO volume_layers(container_id, volume, position, diff_id) "
-                        "VALUES(?, ?, ?, ?)"));
-    for (size_t i = 0; i < image.layers.size(); ++i) {
-      layer.Bind(container_id).Bind(int64_t{volume}).Bind(static_cast<int64_t>(i));
-      TRY(layer.Bind(image.layers[i]).Run());
-    }
-    return Ok();
-  });
-}
-
-Result<std::optional<std::vector<std::string>>> ImageRecords::RootfsLayers(
-    const std::string& container_id) {
-  if (TRY(Texts("SELECT image_id FROM rootfs WHERE container_id=?", container_id)).empty())
-    return std::optional<std::vector<std::string>>();
-  return std::optional<std::vector<std::string>>(TRY(Texts(
-      "SELECT diff_id FROM rootfs_layers WHERE container_id=? ORDER BY position", container_id)));
-}
-
-Result<> ImageRecords::RemoveRootfs(const std::string& container_id) {
-  return OfContainer(
-      [&] { return Delete("DELETE FROM rootfs WHERE container_id=?", container_id); });
-}
-
-Result<std::vector<std::string>> ImageRecords::Rootfs() {
-  return Texts("SELECT container_id FROM rootfs", "");
-}
-
-Result<std::vector<std::string>> ImageRecords::ImagesWith(const std::string& diff_id) {
-  return Texts("SELECT DISTINCT image_id FROM image_layers WHERE diff_id=?", diff_id);
-}
-
-Result<bool> ImageRecords::LayerIsMounted(const std::string& diff_id) {
-  return !TRY(Texts("SELECT container_id FROM rootfs_layers WHERE diff_id=?", diff_id)).empty() ||
-         !TRY(Texts("SELECT container_id FROM volume_layers WHERE diff_id=?", diff_id)).empty();
 }
 
 Result<> ImageRecords::PutSignature(const std::string& image_id, const std::string& repository,
