@@ -30,11 +30,15 @@ struct RegistryEndpoint {
   std::string client_key_pem;
   std::vector<std::pair<std::string, std::string>> headers;
   std::chrono::milliseconds dial_timeout{0};  // 0: the default
+  // Hosts (lower case, without port) that may see the credentials as its token service, beside those
+  // that fetch::MaySeeCredentials knows.
+  std::vector<std::string> token_hosts;
 };
 
 inline constexpr size_t kMaxHostsToml = 1u << 20;
 inline constexpr size_t kMaxPem = 1u << 20;
 inline constexpr size_t kMaxEndpoints = 32;
+inline constexpr size_t kMaxTokenHosts = 16;
 
 // The endpoints for `domain` (oci::Reference::domain()), from the first directory that is there;
 // without any, the registry itself. A file that cannot be read or understood is FailedPrecondition

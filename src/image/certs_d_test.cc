@@ -86,6 +86,22 @@ TEST_F(CertsDTest, ReadsCertificatesHeadersAndTimes) {
   EXPECT_EQ(mirror.headers.size(), 2U);
 }
 
+TEST_F(CertsDTest, ReadsTimesAsGoDoesAndTheFirstOfSeveralCertificates) {
+  for (const char* name : {"a", "b", "c"}) ASSERT_TRUE(temp_.dir().WriteFile(name, name, 0600));
+  for (const auto& [text, expected] : std::vector<std::pair<std::string, int>>{
+           {"1m30s", 90'000}, {"1.5s", 1500}, {"1h", 3'600'000}, {"250ms", 250}, {".5s", 500}}) {
+    auto all =
+        Parse(StrCat("[host.\"https://m.example\"]\ndial_timeout = \"", text,
+                     "\"\nclient = [[\"a\", \"b\"], \"c\"]\ntoken_hosts = [\"Auth.example\"]\n"));
+    ASSERT_TRUE(all) << all.error().message();
+    EXPECT_EQ(all->front().dial_timeout.count(), expected) << text;
+    EXPECT_EQ(all->front().client_cert_pem, "a");
+    EXPECT_EQ(all->front().client_key_pem, "b");
+    EXPECT_THAT(all->front().token_hosts, testing::ElementsAre("auth.example"));
+    EXPECT_THAT(all->back().token_hosts, testing::IsEmpty());
+  }
+}
+
 TEST_F(CertsDTest, RefusesWhatItDoesNotUnderstand) {
   const std::pair<const char*, const char*> cases[] = {
       {"server = [", "line 1"},
@@ -103,7 +119,15 @@ TEST_F(CertsDTest, RefusesWhatItDoesNotUnderstand) {
       {"[host.\"https://x\".header]\n\"bad name\" = \"v\"", "bad name"},
       {"[host.\"https://x\".header]\nX = \"a\\r\\nEvil: 1\"", "bad value"},
       {"[host.\"https://x\"]\ndial_timeout = \"soon\"", "not a time"},
-      {"[host.\"https://x\"]\nclient = [[\"a\",\"b\"],[\"c\",\"d\"]]", "not one certificate"}};
+      {"[host.\"https://x\"]\ndial_timeout = \"-1s\"", "not a time"},
+      {"[host.\"https://x\"]\ndial_timeout = \"1s1\"", "not a time"},
+      {"[host.\"https://x\"]\ndial_timeout = \"inf s\"", "not a time"},
+      {"[host.\"https://x\"]\ndial_timeout = \"0s\"", "not a time"},
+      {"[host.\"https://x\"]\ndial_timeout = \"25h\"", "not a time"},
+      {"[host.\"https://x\"]\nclient = [[\"a\",\"b\",\"c\"]]", "not one certificate"},
+      {"[host.\"https://x\"]\nclient = []", "not 1 to 16 certificates"},
+      {"[host.\"https://x\"]\nclient = [[\"nope.pem\"]]", "nope.pem"},
+      {"[host.\"https://x\"]\ntoken_hosts = [\"https://x\"]", "not a host's name"}};
   for (const auto& [text, fragment] : cases) {
     auto all = Parse(text);
     ASSERT_FALSE(all) << text;

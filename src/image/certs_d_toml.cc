@@ -2,6 +2,8 @@
 // hosts.toml: https://github.com/containerd/containerd/blob/main/docs/hosts.md
 #include <algorithm>
 #include <charconv>
+#include <iterator>
+#include <optional>
 #include <tuple>
 
 #include "base/strings.h"
@@ -12,6 +14,15 @@
 namespace berth::image {
 
 namespace {
+
+constexpr size_t kMaxClientPairs = 16;
+
+struct Unit {
+  std::string_view name;
+  double milliseconds;
+};
+constexpr Unit kUnits[] = {{"ns", 1e-6}, {"us", 1e-3}, {"\u00b5s", 1e-3}, {"\u03bcs", 1e-3},
+                           {"ms", 1},    {"s", 1e3},   {"m", 60e3},       {"h", 3600e3}};
 
 Error Bad(std::string_view key, std::string_view what) {
   return Error(Code::kFailedPrecondition, StrCat("hosts.toml: ", key, ": ", what));
@@ -77,21 +88,28 @@ Result<> ReadCa(const toml::table& table, const os::DirFd& dir, RegistryEndpoint
   return Ok();
 }
 
-// client = "both.pem", ["both.pem"], or [["cert.pem", "key.pem"]]. More than one pair has no use:
-// TLS sends one.
+// One file with both, or a certificate and its key.
+Result<> ReadPair(const toml::node& node, const os::DirFd& dir, RegistryEndpoint& endpoint) {
+  const std::vector<std::string> files = TRY(Strings(node, "client"));
+  if (files.empty() || files.size() > 2) return Bad("client", "not one certificate and its key");
+  std::string cert = TRY(ReadFileOf(dir, files.front()), "hosts.toml: client");
+  std::string key = TRY(ReadFileOf(dir, files.back()), "hosts.toml: client");
+  if (!endpoint.client_cert_pem.empty()) return Ok();
+  endpoint.client_cert_pem = std::move(cert);
+  endpoint.client_key_pem = std::move(key);
+  return Ok();
+}
+
+// client = "both.pem", or a list of such and of pairs: ["both.pem", ["cert.pem", "key.pem"]]. All must
+// be there; the first is the one that is shown, because a connection has one.
 Result<> ReadClient(const toml::table& table, const os::DirFd& dir, RegistryEndpoint& endpoint) {
   const toml::node* node = table.get("client");
   if (node == nullptr) return Ok();
-  std::vector<std::string> files;
   const auto* list = node->as_array();
-  if (list != nullptr && list->size() == 1 && list->get(0)->is_array()) {
-    files = TRY(Strings(*list->get(0), "client"));
-  } else if (list == nullptr || list->size() == 1) {
-    files = TRY(Strings(*node, "client"));
-  }
-  if (files.empty() || files.size() > 2) return Bad("client", "not one certificate and its key");
-  endpoint.client_cert_pem = TRY(ReadFileOf(dir, files.front()), "hosts.toml: client");
-  endpoint.client_key_pem = TRY(ReadFileOf(dir, files.back()), "hosts.toml: client");
+  if (list == nullptr) return ReadPair(*node, dir, endpoint);
+  if (list->empty() || list->size() > kMaxClientPairs)
+    return Bad("client", StrCat("not 1 to ", kMaxClientPairs, " certificates"));
+  for (const toml::node& pair : *list) TRY(ReadPair(pair, dir, endpoint));
   return Ok();
 }
 
@@ -122,17 +140,50 @@ Result<> ReadHeaders(const toml::table& table, RegistryEndpoint& endpoint) {
   return Ok();
 }
 
-// Go's duration as people write it here: "3s", "500ms", "2m".
+// "1m30s", "1.5s", "500ms": what https://pkg.go.dev/time#ParseDuration takes, whole milliseconds of it.
+// Zero, a sign and more than a day are no time to wait.
+std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text) {
+  constexpr double kDay = 86'400'000;
+  double total = 0;
+  while (!text.empty()) {
+    double number = 0;
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+    if (error != std::errc() || !(number >= 0) || text.front() == '-' || number > 1e15) return {};
+    text.remove_prefix(static_cast<size_t>(end - text.data()));
+    const size_t letters = std::min(text.find_first_of("0123456789."), text.size());
+    const auto* unit = std::find_if(std::begin(kUnits), std::end(kUnits), [&](const Unit& u) {
+      return u.name == text.substr(0, letters);
+    });
+    if (unit == std::end(kUnits)) return {};
+    text.remove_prefix(letters);
+    total += number * unit->milliseconds;
+  }
+  if (!(total >= 1) || total > kDay) return {};
+  return std::chrono::milliseconds(static_cast<int64_t>(total));
+}
+
 Result<> ReadDialTimeout(const toml::table& table, RegistryEndpoint& endpoint) {
   const toml::node* node = table.get("dial_timeout");
   if (node == nullptr) return Ok();
   const std::string text = TRY(String(*node, "dial_timeout"));
-  const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
-  const std::string unit = text.substr(digits);
-  const int64_t scale = unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "m" ? 60'000 : 0;
-  auto number = ParseInt(text.substr(0, digits), 1, 86'400'000, "dial_timeout");
-  if (scale == 0 || !number) return Bad("dial_timeout", StrCat("not a time: ", Quote(text)));
-  endpoint.dial_timeout = std::chrono::milliseconds(*number * scale);
+  const auto time = ParseDuration(text);
+  if (!time) return Bad("dial_timeout", StrCat("not a time: ", Quote(text)));
+  endpoint.dial_timeout = *time;
+  return Ok();
+}
+
+// Berth's own key: other servers may see the credentials when this one names them as its token
+// service.
+Result<> ReadTokenHosts(const toml::table& table, RegistryEndpoint& endpoint) {
+  const toml::node* node = table.get("token_hosts");
+  if (node == nullptr) return Ok();
+  for (const std::string& name : TRY(Strings(*node, "token_hosts"))) {
+    if (name.empty() || name.size() > 255 || name.find_first_of("/:@*? \t") != std::string::npos)
+      return Bad("token_hosts", StrCat("not a host's name: ", Quote(name)));
+    endpoint.token_hosts.push_back(ToLower(name));
+  }
+  if (endpoint.token_hosts.size() > kMaxTokenHosts) return Bad("token_hosts", "more than 16");
   return Ok();
 }
 
@@ -165,6 +216,7 @@ Result<RegistryEndpoint> ReadEndpoint(const toml::table& table, std::string_view
                                       const os::DirFd& dir) {
   RegistryEndpoint endpoint;
   TRY(ReadServer(server, TRY(Boolean(table, "override_path")), endpoint));
+  TRY(ReadTokenHosts(table, endpoint), server);
   TRY(ReadCapabilities(table, endpoint), server);
   endpoint.skip_verify = TRY(Boolean(table, "skip_verify"), server);
   TRY(ReadCa(table, dir, endpoint), server);

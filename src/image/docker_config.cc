@@ -8,9 +8,10 @@
 
 #include "base/strings.h"
 #include "image/fetch_protocol.h"
+#include "image/registry_host.h"
 #include "oci/json.h"
 #include "os/dir_fd.h"
-#include "os/process.h"
+#include "os/run.h"
 
 namespace berth::image {
 
@@ -40,25 +41,12 @@ std::string Text(const Json& json, const char* key) {
   return at != json.end() && at->is_string() ? at->get<std::string>() : "";
 }
 
-// "https://index.docker.io/v1/" -> "index.docker.io".
-std::string HostOf(std::string_view server) {
-  if (const size_t at = server.find("://"); at != std::string_view::npos)
-    server.remove_prefix(at + 3);
-  return ToLower(server.substr(0, server.find('/')));
-}
-
-bool IsFor(std::string_view server, const std::string& domain) {
-  const std::string host = HostOf(server);
-  if (host == ToLower(domain)) return true;
-  return domain == "docker.io" && (host == "index.docker.io" || host == "registry-1.docker.io");
-}
-
 // The member of a table by server name whose key is for `domain`.
 const Json* Entry(const Json& config, const char* table, const std::string& domain) {
   const auto at = config.find(table);
   if (at == config.end() || !at->is_object()) return nullptr;
   for (const auto& [server, value] : at->items())
-    if (IsFor(server, domain)) return &value;
+    if (RegistryOfAddress(server) == CanonicalRegistry(domain)) return &value;
   return nullptr;
 }
 
@@ -78,7 +66,8 @@ Result<std::string> FindHelper(const std::string& name) {
                                        " is neither in /usr/local/bin, /usr/bin nor /opt/bin"));
 }
 
-Result<Credentials> AskHelper(const std::string& name, const std::string& domain) {
+Result<Credentials> AskHelper(const std::string& name, const std::string& domain,
+                              const std::stop_token& cancel) {
   os::RunOptions run;
   run.spawn.path = TRY(FindHelper(name));
   run.spawn.args = {run.spawn.path, "get"};
@@ -86,7 +75,7 @@ Result<Credentials> AskHelper(const std::string& name, const std::string& domain
   run.input = domain == "docker.io" ? "https://index.docker.io/v1/" : domain;
   run.timeout = kHelperTime;
   run.output_limit = kMaxHelperAnswer;
-  os::RunOutput output = TRY(os::Run(run), run.spawn.path);
+  os::RunOutput output = TRY(os::Run(run, cancel), run.spawn.path);
   if (!output.status.ok()) {
     // The helpers' common word for "I have none", on their standard output.
     const bool none = output.out.find("credentials not found") != std::string::npos;
@@ -112,11 +101,12 @@ Credentials FromAuth(const Json& entry, const std::string& domain) {
   return c;
 }
 
-Result<Credentials> FromConfig(const std::string& text, const std::string& domain) {
+Result<Credentials> FromConfig(const std::string& text, const std::string& domain,
+                               const std::stop_token& cancel) {
   const Json config = TRY(Parse(text, kMaxDockerConfig));
   if (const Json* helper = Entry(config, "credHelpers", domain)) {
     if (!helper->is_string()) return Error(Code::kInvalidArgument, "credHelpers: not a text");
-    return AskHelper(helper->get<std::string>(), domain);
+    return AskHelper(helper->get<std::string>(), domain, cancel);
   }
   const std::string store = Text(config, "credsStore");
   if (const Json* entry = Entry(config, "auths", domain); entry != nullptr && entry->is_object()) {
@@ -125,7 +115,7 @@ Result<Credentials> FromConfig(const std::string& text, const std::string& domai
     if (!IsEmpty(found) || store.empty()) return found;
   }
   if (store.empty()) return Credentials{};
-  return AskHelper(store, domain);
+  return AskHelper(store, domain, cancel);
 }
 
 }  // namespace
@@ -153,7 +143,8 @@ Result<Credentials> ParseHelperAnswer(std::string_view text, const std::string& 
 }
 
 Result<Credentials> FindDockerCredentials(const std::vector<std::string>& files,
-                                          const std::string& domain) {
+                                          const std::string& domain,
+                                          const std::stop_token& cancel) {
   for (const std::string& file : files) {
     const size_t slash = file.rfind('/');
     auto dir = os::DirFd::OpenTrusted(slash == std::string::npos ? "." : file.substr(0, slash + 1));
@@ -162,8 +153,9 @@ Result<Credentials> FindDockerCredentials(const std::vector<std::string>& files,
     auto text = dir->ReadFile(file.substr(slash + 1), kMaxDockerConfig, os::Resolve::kInRoot);
     if (!text && text.error().code() == Code::kNotFound) continue;
     if (!text) return std::move(text.error()).Wrap(file).WithCode(Code::kFailedPrecondition);
-    auto found = FromConfig(*text, domain);
+    auto found = FromConfig(*text, domain, cancel);
     fetch::Wipe(*text);
+    if (!found && found.error().code() == Code::kCancelled) return found;
     if (!found) return std::move(found.error()).Wrap(file).WithCode(Code::kFailedPrecondition);
     if (!IsEmpty(*found)) return found;
   }

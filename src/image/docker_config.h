@@ -5,6 +5,7 @@
 // https://docs.docker.com/reference/cli/docker/login/ , github.com/docker/docker-credential-helpers
 #pragma once
 
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,9 +26,11 @@ bool IsEmpty(const Credentials& credentials);
 //    "credsStore": "pass"}                             for hosts that stand in neither
 // Empty credentials when none knows it. server_address is always the domain: they are for nobody
 // else. FailedPrecondition, naming the file or program, for one that cannot be read or understood,
-// or that fails; no message holds a secret.
+// or that fails; no message holds a secret. Cancelled as soon as `cancel` asks for it: a helper that
+// runs is killed.
 Result<Credentials> FindDockerCredentials(const std::vector<std::string>& files,
-                                          const std::string& domain);
+                                          const std::string& domain,
+                                          const std::stop_token& cancel = {});
 
 // What a helper writes for "get": {"Username": "u", "Secret": "s"}; user "<token>": an identity
 // token.

@@ -32,6 +32,8 @@ void Put(wire::Writer& w, const RegistryEndpoint& e) {
     w.Text(value);
   }
   w.I64(e.dial_timeout.count());
+  w.U32(static_cast<uint32_t>(e.token_hosts.size()));
+  for (const std::string& host : e.token_hosts) w.Text(host);
 }
 
 Result<RegistryEndpoint> GetEndpoint(wire::Reader& r) {
@@ -52,6 +54,9 @@ Result<RegistryEndpoint> GetEndpoint(wire::Reader& r) {
     e.headers.emplace_back(std::move(name), TRY(r.Text()));
   }
   e.dial_timeout = std::chrono::milliseconds(TRY(r.I64()));
+  const uint32_t hosts = TRY(r.U32());
+  if (hosts > kMaxTokenHosts) return Error(Code::kInvalidArgument, "too many token hosts");
+  for (uint32_t i = 0; i < hosts; ++i) e.token_hosts.push_back(TRY(r.Text()));
   return e;
 }
 

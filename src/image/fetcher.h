@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -67,6 +68,8 @@ struct ProxySettings {
 
 // One pull. Every method may be called from any thread; Resolve once and first, FetchLayer from
 // several at once.
+inline constexpr std::string_view kAskAgain = "; another server may have it";
+
 class FetchSession {
  public:
   // Ends the process. No call may be running in another thread any more: Cancel, join, then this.
@@ -80,7 +83,8 @@ class FetchSession {
   virtual Result<std::vector<RemoteImage>> Resolve() = 0;
   // Writes the blob of images[image].layers[layer] to `sink` (a pipe) and closes it. Blocks. On
   // success every byte was written and size and digest match; on an error the reader has seen the
-  // end of a prefix: discard it. As above, and Aborted when the reader of the pipe went away.
+  // end of a prefix: discard it. As above, and Aborted when the reader of the pipe went away. DataLoss
+  // whose message ends in kAskAgain: the server that lied will not be asked again, another one can be.
   virtual Result<> FetchLayer(size_t image, size_t layer, os::Fd sink) = 0;
   // Makes every call that runs or comes return Cancelled, soon.
   virtual void Cancel() = 0;

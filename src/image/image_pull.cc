@@ -29,6 +29,9 @@ std::string SourceName(const RemoteImage& image) {
   return image.digests.front().substr(0, image.digests.front().find('/'));
 }
 
+// Of one layer, from one server after the other that sends something else.
+constexpr int kMaxTries = 8;
+
 }  // namespace
 
 class ImageStore::Lease {
@@ -195,27 +198,35 @@ Result<std::vector<LayerFlights::Staged>> ImageStore::FetchLayers(FetchSession& 
 Result<LayerFlights::Staged> ImageStore::FetchLayer(FetchSession& session, size_t index,
                                                     size_t layer, const RemoteLayer& remote) {
   const std::string what = StrCat("layer ", remote.digest.str());
-  LayerBudget budget = options_.budget;
-  budget.bytes = std::min(budget.bytes, TRY(Room(), what));
-  LayerFlights::Staged staged = TRY(layers_.Stage(), what);
-  os::Pipe pipe = TRY(os::MakePipe());
-  // Larger than the default: fewer switches between the two processes. Refused for some users; then
-  // it stays as it is.
-  (void)::fcntl(pipe.write.get(), F_SETPIPE_SZ, 1 << 20);
-  std::unique_ptr<RunningUnpack> unpack = TRY(
-      FAIL_STEP("layer.unpack", unpacker_.Start(staged->fs(), std::move(pipe.read), budget)), what);
-  Result<> fetched = session.FetchLayer(index, layer, std::move(pipe.write));
-  // Aborted: the unpacker stopped reading, and knows why.
-  if (!fetched && fetched.error().code() != Code::kAborted)
-    return std::move(fetched.error()).Wrap(what);
-  Result<LayerResult> result = FAIL_STEP("layer.unpacked", unpack->Wait());
-  if (!result) return std::move(result.error()).Wrap(what);
-  if (!fetched) return std::move(fetched.error()).Wrap(what);
-  if (result->diff_id != remote.diff_id.hex())
-    return Error(Code::kDataLoss, StrCat(what, ": its diff_id is sha256:", result->diff_id,
-                                         ", the image says ", remote.diff_id.str()));
-  staged->result = std::move(*result);
-  return staged;
+  for (int tries = 1;; ++tries) {
+    LayerBudget budget = options_.budget;
+    budget.bytes = std::min(budget.bytes, TRY(Room(), what));
+    LayerFlights::Staged staged = TRY(layers_.Stage(), what);
+    os::Pipe pipe = TRY(os::MakePipe());
+    // Larger than the default: fewer switches between the two processes. Refused for some users; then
+    // it stays as it is.
+    (void)::fcntl(pipe.write.get(), F_SETPIPE_SZ, 1 << 20);
+    std::unique_ptr<RunningUnpack> unpack =
+        TRY(FAIL_STEP("layer.unpack", unpacker_.Start(staged->fs(), std::move(pipe.read), budget)),
+            what);
+    Result<> fetched = session.FetchLayer(index, layer, std::move(pipe.write));
+    if (!fetched && fetched.error().code() == Code::kDataLoss && tries < kMaxTries &&
+        fetched.error().message().ends_with(kAskAgain)) {
+      LogWarn(StrCat(what, ": ", fetched.error().message()));
+      continue;
+    }
+    // Aborted: the unpacker stopped reading, and knows why.
+    if (!fetched && fetched.error().code() != Code::kAborted)
+      return std::move(fetched.error()).Wrap(what);
+    Result<LayerResult> result = FAIL_STEP("layer.unpacked", unpack->Wait());
+    if (!result) return std::move(result.error()).Wrap(what);
+    if (!fetched) return std::move(fetched.error()).Wrap(what);
+    if (result->diff_id != remote.diff_id.hex())
+      return Error(Code::kDataLoss, StrCat(what, ": its diff_id is sha256:", result->diff_id,
+                                           ", the image says ", remote.diff_id.str()));
+    staged->result = std::move(*result);
+    return staged;
+  }
 }
 
 }  // namespace berth::image

@@ -12,7 +12,7 @@ namespace berth::image {
 
 Result<SignaturePolicy> ImageStore::Policy() const {
   if (options_.signature_policy.empty()) return SignaturePolicy();
-  return TRY(SignaturePolicy::Read(options_.signature_policy), "signature policy");
+  return SignaturePolicy::Read(options_.signature_policy);
 }
 
 Result<SignatureRule> ImageStore::RuleFor(const oci::Reference& reference) const {

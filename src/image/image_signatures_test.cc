@@ -50,6 +50,27 @@ TEST_F(SignaturePolicyTest, TheLongestNameThatFitsDecides) {
   EXPECT_EQ(policy->For("a.example.evil/x").kind, Kind::kReject);
 }
 
+TEST_F(SignaturePolicyTest, ARegistryIsTheSameInEverySpelling) {
+  Policy(
+      "[repository.\"Policy.test:443/team\"]\npolicy = \"reject\"\n"
+      "[repository.\"docker.io\"]\npolicy = \"reject\"\n"
+      "[repository.\"registry.hub.docker.com/library/good\"]\npolicy = \"accept\"\n");
+  auto policy = SignaturePolicy::Read(options_.signature_policy);
+  ASSERT_TRUE(policy) << policy.error().message();
+  using Kind = SignatureRule::Kind;
+  for (const char* name : {"policy.test/team/app", "POLICY.test/team/app", "policy.test:443/team",
+                           "policy.test:0443/team/x", "docker.io/x/y", "index.docker.io/x/y",
+                           "registry-1.docker.io/x/y", "Registry-1.Docker.io:443/x"})
+    EXPECT_EQ(policy->For(name).kind, Kind::kReject) << name;
+  for (const char* name : {"policy.test/other", "policy.test:5000/team/app",
+                           "docker.io/library/good", "index.docker.io/good"})
+    EXPECT_EQ(policy->For(name).kind, Kind::kAccept) << name;
+  Policy(
+      "[repository.\"a.test/x\"]\npolicy = \"reject\"\n"
+      "[repository.\"A.test:443/x\"]\npolicy = \"accept\"\n");
+  ExpectRefused(SignaturePolicy::Read(options_.signature_policy).error(), "in two spellings");
+}
+
 TEST_F(SignaturePolicyTest, AFileThatCannotBeUnderstoodLetsNothingIn) {
   for (const std::string& bad :
        {std::string("default = \"maybe\""), std::string("other = 1"), std::string("[repository.x]"),
@@ -60,6 +81,8 @@ TEST_F(SignaturePolicyTest, AFileThatCannotBeUnderstoodLetsNothingIn) {
     auto pulled = Pull();
     ASSERT_FALSE(pulled) << bad;
     EXPECT_EQ(pulled.error().code(), Code::kFailedPrecondition) << bad;
+    EXPECT_THAT(pulled.error().message(),
+                HasSubstr("SignatureValidationFailed: signature policy: /"));
     EXPECT_THAT(pulled.error().message(), HasSubstr("policy.toml")) << bad;
   }
   ASSERT_TRUE(tmp_->dir().RemoveFile("policy.toml"));

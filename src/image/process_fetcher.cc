@@ -10,6 +10,7 @@
 #include <atomic>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 
 #include "base/strings.h"
 #include "image/certs_d.h"
@@ -29,10 +30,14 @@ using fetch::ReplyKind;
 
 class ProcessSession final : public FetchSession {
  public:
-  ProcessSession(fetch::ResolveRequest request, Credentials credentials, os::Fd source,
+  // `docker_configs`: where to look for the credentials of `domain` when there are none.
+  ProcessSession(fetch::ResolveRequest request, Credentials credentials,
+                 std::vector<std::string> docker_configs, std::string domain, os::Fd source,
                  std::unique_ptr<FileService> files, os::Fd control, os::Process process)
       : request_(std::move(request)),
         credentials_(std::move(credentials)),
+        docker_configs_(std::move(docker_configs)),
+        domain_(std::move(domain)),
         source_(std::move(source)),
         files_(std::move(files)),
         control_(std::move(control)),
@@ -44,6 +49,11 @@ class ProcessSession final : public FetchSession {
   }
 
   Result<std::vector<RemoteImage>> Resolve() override {
+    if (!request_.reference.empty() && IsEmpty(credentials_)) {
+      auto found = FindDockerCredentials(docker_configs_, domain_, stop_.get_token());
+      if (!found) return std::move(found.error());
+      credentials_ = std::move(*found);
+    }
     std::vector<std::string> frames{fetch::Encode(request_)};
     if (!request_.reference.empty()) frames.push_back(fetch::Encode(credentials_));
     fetch::Wipe(credentials_);
@@ -71,6 +81,7 @@ class ProcessSession final : public FetchSession {
 
   void Cancel() override {
     cancelled_ = true;
+    stop_.request_stop();
     // Every operation's socket ends with the process.
     if (process_.valid()) (void)process_.Kill(SIGKILL);
   }
@@ -124,12 +135,15 @@ class ProcessSession final : public FetchSession {
   }
 
   const fetch::ResolveRequest request_;
-  Credentials credentials_;             // until Resolve
+  Credentials credentials_;  // until Resolve
+  const std::vector<std::string> docker_configs_;
+  const std::string domain_;
   os::Fd source_;                       // until Resolve
   std::unique_ptr<FileService> files_;  // for a directory
   const os::Fd control_;
   os::Process process_;
   std::atomic<bool> cancelled_{false};
+  std::stop_source stop_;  // of a credential helper
   std::atomic<uint64_t> received_{0};
   std::mutex mutex_;
   std::vector<size_t> layers_;  // of each image; guarded by mutex_
@@ -176,6 +190,7 @@ Result<std::unique_ptr<FetchSession>> ProcessFetcher::Open(RemoteSource source) 
   request.retry_delay = settings_.retry_delay;
   request.proxy = settings_.proxy;
   Credentials credentials;
+  std::string domain;
   os::Fd local;
   std::unique_ptr<FileService> files;
   if (auto* registry = std::get_if<RegistrySource>(&source)) {
@@ -183,9 +198,7 @@ Result<std::unique_ptr<FetchSession>> ProcessFetcher::Open(RemoteSource source) 
     request.signature_key_pem = registry->signature_key_pem;
     request.endpoints = TRY(FindEndpoints(settings_.certs_d, registry->reference.domain()));
     credentials = std::move(registry->credentials);
-    if (IsEmpty(credentials))
-      credentials =
-          TRY(FindDockerCredentials(settings_.docker_configs, registry->reference.domain()));
+    domain = registry->reference.domain();
   } else {
     local = TRY(PrepareSource(std::get<LocalSource>(source), request, files));
   }
@@ -195,9 +208,9 @@ Result<std::unique_ptr<FetchSession>> ProcessFetcher::Open(RemoteSource source) 
   spawn.args = {"berth-fetch", StrCat("--uid=", settings_.uid), StrCat("--gid=", settings_.gid)};
   spawn.fds = {{control.b.get(), fetch::kControlFd}};
   os::Process process = TRY(os::Spawn(spawn), "berth-fetch");
-  return std::unique_ptr<FetchSession>(
-      new ProcessSession(std::move(request), std::move(credentials), std::move(local),
-                         std::move(files), std::move(control.a), std::move(process)));
+  return std::unique_ptr<FetchSession>(new ProcessSession(
+      std::move(request), std::move(credentials), settings_.docker_configs, std::move(domain),
+      std::move(local), std::move(files), std::move(control.a), std::move(process)));
 }
 
 }  // namespace berth::image

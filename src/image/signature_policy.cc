@@ -3,6 +3,7 @@
 
 #include "base/strings.h"
 #include "image/hash.h"
+#include "image/registry_host.h"
 #include "image/signature_policy.h"
 #include "image/toml_internal.h"
 #include "oci/toml.h"
@@ -71,18 +72,24 @@ Result<SignaturePolicy> SignaturePolicy::Read(const std::string& path) {
         for (const auto& [field, unused] : *table)
           if (field != "policy" && field != "key")
             return Bad(Quote(name.str()), StrCat("unknown key ", Quote(field.str())));
-        policy.rules_[std::string(name.str())] =
+        SignatureRule rule =
             TRY(ReadRule(table->get("policy"), table->get("key"), Quote(name.str())));
+        if (!policy.rules_.emplace(CanonicalPrefix(name.str()), std::move(rule)).second)
+          return Bad(Quote(name.str()), "stands there twice, in two spellings");
       }
     }
     return Ok();
   }();
-  if (!read) return std::move(read.error()).Wrap(path).WithCode(Code::kFailedPrecondition);
+  // A policy that cannot be read lets nothing in, and the kubelet is told that it is about that.
+  if (!read)
+    return Error(Code::kFailedPrecondition,
+                 StrCat(kSignatureWord, "signature policy: ", path, ": ", read.error().message()));
   return policy;
 }
 
-const SignatureRule& SignaturePolicy::For(std::string_view name) const {
-  for (;;) {
+const SignatureRule& SignaturePolicy::For(std::string_view repository) const {
+  const std::string canonical = CanonicalRepository(repository);
+  for (std::string_view name = canonical;;) {
     const auto at = rules_.find(name);
     if (at != rules_.end()) return at->second;
     const size_t slash = name.rfind('/');

@@ -30,11 +30,12 @@ class SignaturePolicy {
   //   [repository."registry.example.com/team"]         a registry, or a repository and those below
   //   policy = "key"                                   it: the longest name that fits counts
   //   key = "/etc/berth/team.pub"
-  // FailedPrecondition, naming file and place, for what cannot be read or understood: then nothing is
-  // let in.
+  // Registries are compared in their canonical spelling (registry_host.h).
+  // FailedPrecondition beginning with kSignatureWord, naming file and place, for what cannot be read or
+  // understood: then nothing is let in.
   static Result<SignaturePolicy> Read(const std::string& path);
-  // `name` is a repository as in oci::Reference::Name(): "docker.io/library/busybox".
-  const SignatureRule& For(std::string_view name) const;
+  // `repository` is one as in oci::Reference::Name(): "docker.io/library/busybox".
+  const SignatureRule& For(std::string_view repository) const;
 
  private:
   SignatureRule default_;

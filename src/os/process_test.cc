@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "os/process.h"
+#include "os/run.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
 #include <signal.h>
 
 #include <cerrno>
 #include <string>
+#include <thread>
 
 #include "base/strings.h"
 #include "os/dir_fd.h"
@@ -203,6 +205,25 @@ TEST(RunTest, TimeoutKillsTheWholeGroup) {
   }
   EXPECT_TRUE(gone);
   EXPECT_EQ(CountFds(), before + 2);  // the TempDir's
+}
+
+TEST(RunTest, ARequestToStopKillsTheWholeGroupAtOnce) {
+  const size_t before = CountFds();
+  const auto start = std::chrono::steady_clock::now();
+  std::stop_source stop;
+  std::thread later([&stop] {
+    ::usleep(100000);
+    stop.request_stop();
+  });
+  Result<RunOutput> output = os::Run(RunOf("sleep 600 & sleep 600"), stop.get_token());
+  later.join();
+  ASSERT_FALSE(output);
+  EXPECT_EQ(output.error().code(), Code::kCancelled);
+  EXPECT_EQ(output.error().message(), "run /bin/sh: cancelled");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+  EXPECT_EQ(os::Run(RunOf("sleep 600"), stop.get_token()).error().code(), Code::kCancelled);
+  EXPECT_EQ(os::Run(RunOf("echo x"), std::stop_source().get_token())->out, "x\n");
+  EXPECT_EQ(CountFds(), before);
 }
 
 TEST(RunTest, DoesNotWaitForAGrandchildThatKeepsThePipe) {

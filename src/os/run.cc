@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Run: one program to its end. Input is a memory file (no writer to block, no SIGPIPE); output
 // comes by pipes.
+#include "os/run.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -12,7 +14,6 @@
 #include <utility>
 
 #include "base/strings.h"
-#include "os/process.h"
 #include "os/process_internal.h"
 
 namespace berth::os {
@@ -61,12 +62,21 @@ int PollMillis(SteadyClock::time_point deadline) {
   return static_cast<int>(std::clamp<decltype(left + 0)>(left, 0, INT_MAX));
 }
 
-// Until the program ends; true when it did, false when the time is over or stdout too long.
-Result<bool> Collect(const Process& process, Sink& out, Sink& err,
-                     SteadyClock::time_point deadline) {
+// Makes poll return when somebody else asks for the end.
+struct Wake {
+  std::stop_token cancel;
+  Pipe pipe;
+};
+
+// Until the program ends; true when it did, false when the time is over, stdout too long or nobody
+// wants it any more.
+Result<bool> Collect(const Process& process, Sink& out, Sink& err, SteadyClock::time_point deadline,
+                     const Wake& wake) {
   for (;;) {
-    std::array<pollfd, 3> polls{
-        {{process.pidfd(), POLLIN, 0}, {out.pipe.get(), POLLIN, 0}, {err.pipe.get(), POLLIN, 0}}};
+    std::array<pollfd, 4> polls{{{process.pidfd(), POLLIN, 0},
+                                 {out.pipe.get(), POLLIN, 0},
+                                 {err.pipe.get(), POLLIN, 0},
+                                 {wake.pipe.read.get(), POLLIN, 0}}};
     const int ready = ::poll(polls.data(), polls.size(), PollMillis(deadline));
     if (ready < 0 && errno != EINTR) return ErrnoError("wait for output");
     const bool ended = ready > 0 && polls[0].revents != 0;
@@ -74,6 +84,7 @@ Result<bool> Collect(const Process& process, Sink& out, Sink& err,
     TRY(err.Take(ended ? kDrain : kRound));
     if (out.over) return false;
     if (ended) return true;
+    if (wake.cancel.stop_requested()) return false;
     if (SteadyClock::now() >= deadline) return false;
   }
 }
@@ -98,11 +109,16 @@ Result<Process> Start(const RunOptions& options, Sink& out, Sink& err) {
 
 }  // namespace
 
-Result<RunOutput> Run(const RunOptions& options) {
+Result<RunOutput> Run(const RunOptions& options) { return Run(options, {}); }
+
+Result<RunOutput> Run(const RunOptions& options, const std::stop_token& cancel) {
   const auto deadline = SteadyClock::now() + options.timeout;
   Sink out, err;
+  Wake wake{cancel, {}};
+  if (cancel.stop_possible()) wake.pipe = TRY(MakePipe());
+  const std::stop_callback wakes(cancel, [&wake] { wake.pipe.write.Reset(); });
   Process process = TRY(Start(options, out, err), "run");
-  Result<bool> ended = Collect(process, out, err, deadline);
+  Result<bool> ended = Collect(process, out, err, deadline, wake);
   // The program is not reaped yet, so the group's number cannot belong to anybody else.
   if (!ended || !*ended) ::kill(-process.pid(), SIGKILL);
   ExitStatus status = TRY(process.Wait(), options.spawn.path);
@@ -110,6 +126,8 @@ Result<RunOutput> Run(const RunOptions& options) {
   if (out.over)
     return Error(Code::kResourceExhausted, StrCat("run ", options.spawn.path, ": more than ",
                                                   options.output_limit, " bytes of output"));
+  if (!*ended && cancel.stop_requested())
+    return Error(Code::kCancelled, StrCat("run ", options.spawn.path, ": cancelled"));
   if (!*ended) {
     const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(options.timeout);
     return Error(Code::kDeadlineExceeded,

@@ -10,8 +10,8 @@ import urllib.parse
 
 from support import environment, registry, tools
 from support.scripted_registry import BASIC, ScriptedRegistry
-from support.suite import contains, equal, test
-from test_faulty_registries import basic, image, scripted, stored
+from support.suite import contains, equal, eventually, test
+from test_faulty_registries import basic, image, no_json, only, scripted, stored, wrong_bytes
 
 HELPERS = pathlib.Path("/opt")  # a tmpfs for the helpers' bin
 
@@ -121,6 +121,36 @@ def test_dockers_config_and_its_helpers_are_asked_anew_for_each_pull(node):
         config.unlink(missing_ok=True)
 
 
+@test(seconds=90)
+def test_a_helper_that_hangs_ends_with_its_pull_and_with_the_daemon(node):
+    config, started = node.work / "docker-config.json", node.work / "helper-started"
+    environment.mount("tmpfs", HELPERS, "tmpfs", 0, "mode=755")
+
+    def hanging(source):
+        started.unlink(missing_ok=True)
+        client = subprocess.Popen(node.command("pull", f"{source.host}/app:1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        eventually(lambda: started.exists() and started.read_text().strip())
+        return client, pathlib.Path("/proc") / started.read_text().strip()
+    try:
+        with scripted() as source, node.configured({"image": {"docker_configs": [str(config)]}}):
+            config.write_text(json.dumps({"credHelpers": {source.host: "berthtest"}}))
+            write_helper("berthtest", f"echo $$ > {started}; exec sleep 1000")
+            client, helper = hanging(source)
+            client.kill()
+            client.wait()
+            eventually(lambda: not helper.exists())
+            eventually(lambda: "app:1" not in node.berth("image", "pulls").text)
+            client, helper = hanging(source)
+            node.stop_daemon()  # which fails when it does not end in time
+            node.start()
+            assert not helper.exists(), "the helper outlived the daemon"
+            assert client.wait(20) != 0
+            equal(source.seen, [], "requests without credentials")
+    finally:
+        environment.umount(HELPERS)
+        config.unlink(missing_ok=True)
+
+
 class Mirrored:
     """A name that only certs.d knows."""
 
@@ -141,6 +171,12 @@ class Mirrored:
         shutil.rmtree(self.directory)
 
 
+@only("layer")
+def truncated_whole(handler, body):
+    """Less than there is, and it does not know."""
+    handler.send(200, body[:-7])
+
+
 def kinds(source):
     """What it was asked for since the last time, without doubles, and in which order."""
     found = list(dict.fromkeys(path.split("/")[3] for _, path, _, _ in source.seen))
@@ -153,6 +189,7 @@ def test_mirrors_are_asked_in_their_order_for_what_they_may_do_and_without_crede
     first, second, own = (ScriptedRegistry(image(), {}) for _ in range(3))
     mirrored = Mirrored(node, "mirrored.berth.test")
     everything = [first, second, own]
+    before = stored(node)
 
     def file(first_options="", second_options=""):
         mirrored.hosts(f'server = "http://{own.host}"\n[host."http://{first.host}"]\n{first_options}\n'
@@ -168,6 +205,15 @@ def test_mirrors_are_asked_in_their_order_for_what_they_may_do_and_without_crede
         second.faults["app"] = lambda handler, kind, *_: kind != "manifest" and (handler.send(500) or True)
         mirrored.pulls(first)
         equal(kinds(own), ["blobs"], "what was asked of the registry itself")
+        for lie in (wrong_bytes, truncated_whole, no_json):
+            first.faults["app"] = second.faults["app"] = lie
+            mirrored.pulls(first)
+            assert "blobs" in kinds(own), f"{lie}: what was asked of the registry itself"
+        own.faults["app"] = wrong_bytes
+        first.faults["app"] = second.faults["app"] = wrong_bytes
+        refused = node.refused("pull", "mirrored.berth.test/app:1", code="DataLoss", parts="wrong content")
+        assert stored(node) == before, refused.text
+        own.faults.clear()
         for source in everything:
             source.faults.clear()
             source.seen.clear()

@@ -85,6 +85,15 @@ def test_pull_by_digest(node):
     with pulled(node, reference) as identifier:
         equal(identifier, node.images.ours.id, "id")
         equal(node.json("inspecti", reference)["status"]["repoTags"], [], "tags")
+    # Beside a digest a tag is a remark: what it meant before it goes on meaning.
+    oci.Push(HTTP).image("test/ours", "mine", node.images.plain)
+    with pulled(node, f"{HTTP}/test/ours:mine") as plain:
+        both = f"{HTTP}/test/ours:mine@{node.images.ours.digest}"
+        with pulled(node, both) as identifier:
+            equal(identifier, node.images.ours.id, "id of what is named by tag and digest")
+            status = node.json("inspecti", both)["status"]
+            equal((status["id"], status["repoTags"], status["repoDigests"]), (identifier, [], [reference]), "names")
+            equal(node.json("inspecti", f"{HTTP}/test/ours:mine")["status"]["id"], plain, "what the tag means")
 
 
 @test

@@ -45,6 +45,18 @@ def container_of(node, pod, reference, name):
     return node.crictl("create", pod.id, config, pod.path, check=False)
 
 
+@test
+def test_a_registry_in_another_spelling_is_the_same_registry(node):
+    with with_policy(node) as policy:
+        policy.write(**{"policy.berth.test/team": "reject", "docker.io": "reject"})
+        for name in ("policy.berth.test/team/app", "Policy.berth.test/team/app", "POLICY.BERTH.TEST:443/team/app", "team/app",
+                     "index.docker.io/team/app", "registry-1.docker.io/team/app", "Registry-1.docker.io:443/app"):
+            node.refused("pull", f"{name}:1", code="FailedPrecondition", parts=[WORD, "the signature policy rejects it"])
+        for text in ("x =", None):
+            policy.path.write_text(text) if text else policy.path.unlink()
+            node.refused("pull", f"{HTTP}/test/app:1", code="FailedPrecondition", parts=[WORD + "pull: signature policy: ", "policy.toml"])
+
+
 @test(seconds=90)
 def test_a_signed_image_is_pulled_and_runs_until_its_policy_no_longer_lets_it_in(node):
     repository = f"{HTTP}/test/signed"

@@ -5,10 +5,13 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
+#include <utility>
 
 #include "base/strings.h"
 #include "image/fetch_protocol.h"
+#include "image/registry_host.h"
 
 namespace berth::image::fetch {
 
@@ -59,16 +62,39 @@ class Scanner {
   std::string_view rest_;
 };
 
-std::string HostOfAddress(std::string_view address) {
-  if (const size_t at = address.find("://"); at != std::string_view::npos) {
-    address.remove_prefix(at + 3);
-  }
-  return ToLower(address.substr(0, address.find('/')));
+// Registries whose token service is a host beside them. '*' is one label, the same in both names.
+constexpr std::pair<std::string_view, std::string_view> kTokenServices[] = {
+    {"registry-1.docker.io", "auth.docker.io"},
+    {"index.docker.io", "auth.docker.io"},
+    {"registry.hub.docker.com", "auth.docker.io"},
+    {"registry.digitalocean.com", "api.digitalocean.com"},
+    {"registry.*.aliyuncs.com", "dockerauth.*.aliyuncs.com"},
+};
+
+// `host` is `pattern`; what its '*' stands for goes to `star`.
+bool Fits(std::string_view host, std::string_view pattern, std::string_view& star) {
+  const size_t at = pattern.find('*');
+  if (at == std::string_view::npos) return host == pattern;
+  const std::string_view before = pattern.substr(0, at);
+  const std::string_view after = pattern.substr(at + 1);
+  if (host.size() <= before.size() + after.size() || !host.starts_with(before) ||
+      !host.ends_with(after))
+    return false;
+  star = host.substr(at, host.size() - before.size() - after.size());
+  return star.find('.') == std::string_view::npos;
 }
 
-// docker login writes the index, not the registry.
-bool IsDockerHub(std::string_view host) {
-  return host == "docker.io" || host == "index.docker.io" || host == "registry-1.docker.io";
+bool IsBelow(std::string_view name, std::string_view above) {
+  return name.size() > above.size() + 1 && name.ends_with(above) &&
+         name[name.size() - above.size() - 1] == '.';
+}
+
+// Who holds such a name rules over all names below it. "com" and "co.uk" belong to nobody.
+bool HasAnOwner(std::string_view name) {
+  const auto labels = Split(name, '.');
+  const bool country =
+      labels.back().size() == 2 && labels.size() >= 2 && labels[labels.size() - 2].size() <= 3;
+  return labels.size() >= (country ? 3U : 2U);
 }
 
 Error BadRealm(const Url& registry, std::string_view why) {
@@ -138,26 +164,23 @@ bool CredentialsAreFor(const Credentials& c, const RegistryEndpoint& endpoint,
                        const oci::Reference& reference) {
   if (!HasCredentials(c)) return false;
   if (c.server_address.empty()) return endpoint.origin;
-  const std::string host = HostOfAddress(c.server_address);
-  if (host == ToLower(endpoint.host)) return true;
-  if (!endpoint.origin) return false;
-  return host == ToLower(reference.domain()) ||
-         (IsDockerHub(host) && IsDockerHub(reference.domain()));
+  const std::string named = RegistryOfAddress(c.server_address);
+  if (named == CanonicalRegistry(endpoint.host, endpoint.scheme)) return true;
+  return endpoint.origin && named == CanonicalRegistry(reference.domain());
 }
 
-bool SameSite(std::string_view a, std::string_view b) {
-  if (a == b) return true;
-  const auto x = Split(a, '.');
-  const auto y = Split(b, '.');
-  if (x.size() < 2 || y.size() < 2) return false;
-  // "co.uk", "com.au": a short second level below a country belongs to nobody.
-  const size_t needed = x.back().size() == 2 && x[x.size() - 2].size() <= 3 ? 3 : 2;
-  if (x.size() < needed || y.size() < needed) return false;
-  return std::equal(x.end() - static_cast<std::ptrdiff_t>(needed), x.end(),
-                    y.end() - static_cast<std::ptrdiff_t>(needed));
+bool MaySeeCredentials(std::string_view service, std::string_view registry) {
+  if (service == registry) return true;
+  if (IsBelow(registry, service)) return HasAnOwner(service);
+  if (IsBelow(service, registry)) return HasAnOwner(registry);
+  return std::any_of(std::begin(kTokenServices), std::end(kTokenServices), [&](const auto& pair) {
+    std::string_view ours, theirs;
+    return Fits(registry, pair.first, ours) && Fits(service, pair.second, theirs) && ours == theirs;
+  });
 }
 
-Result<Url> CheckRealm(const Url& registry, std::string_view realm, bool with_credentials) {
+Result<Url> CheckRealm(const Url& registry, std::string_view realm, bool with_credentials,
+                       const std::vector<std::string>& token_hosts) {
   auto parsed = Url::Parse(realm);
   if (!parsed) return BadRealm(registry, "is not an http or https URL without credentials in it");
   const Url& url = *parsed;
@@ -172,10 +195,15 @@ Result<Url> CheckRealm(const Url& registry, std::string_view realm, bool with_cr
   if (url.IsAddress() && !same_host && !both_internal) {
     return BadRealm(registry, StrCat(url.Shown(), " is another server's address"));
   }
-  if (with_credentials && !same_host && !both_internal &&
-      (url.IsAddress() || registry.IsAddress() || !SameSite(url.host(), registry.host()))) {
-    return BadRealm(registry,
-                    StrCat(url.Shown(), " is of another site, which must not see the credentials"));
+  const bool known =
+      !url.IsAddress() && !registry.IsAddress() &&
+      (MaySeeCredentials(url.host(), registry.host()) ||
+       std::find(token_hosts.begin(), token_hosts.end(), url.host()) != token_hosts.end());
+  if (with_credentials && !same_host && !both_internal && !known) {
+    return BadRealm(registry, StrCat(url.Shown(),
+                                     " is of another site, which must not see the "
+                                     "credentials: token_hosts in hosts.toml names "
+                                     "those that may"));
   }
   return parsed;
 }

@@ -40,11 +40,13 @@ bool CredentialsAreFor(const Credentials& credentials, const RegistryEndpoint& e
 //   - https, or http when the registry itself is http and on the same host;
 //   - no loopback or link-local address unless the registry is one;
 //   - no other bare address than the registry's own;
-//   - with credentials: the registry's host or one below the same site ("auth.docker.io" for
-//     "registry-1.docker.io").
-Result<Url> CheckRealm(const Url& registry, std::string_view realm, bool with_credentials);
-// Both below the same name of at least two labels, three where the last two are like "co.uk".
-bool SameSite(std::string_view a, std::string_view b);
+//   - with credentials: MaySeeCredentials, or one of `token_hosts` (RegistryEndpoint).
+Result<Url> CheckRealm(const Url& registry, std::string_view realm, bool with_credentials,
+                       const std::vector<std::string>& token_hosts = {});
+// Hosts in lower case. The same, one above the other (its owner rules over both: "gitlab.com" for
+// "registry.gitlab.com"), or a pair that is known ("auth.docker.io" for "registry-1.docker.io"). Two
+// neighbours are not enough: under "azurecr.io" or "amazonaws.com" they belong to strangers.
+bool MaySeeCredentials(std::string_view service, std::string_view registry);
 
 // "repository:<name>:pull" of what the challenge says, or for `path` when it says nothing usable.
 std::string TokenScope(const Challenge& challenge, const std::string& path);

@@ -67,6 +67,37 @@ TEST(Realm, StaysWithTheRegistryAndOnHttps) {
   EXPECT_FALSE(allowed("https://reg.evil.co.uk/v2", "https://bank.co.uk/auth", true));
 }
 
+TEST(Realm, SeesNoCredentialsOfItsNeighbours) {
+  for (const auto& [registry, service] : std::vector<std::pair<const char*, const char*>>{
+           {"registry-1.docker.io", "auth.docker.io"},
+           {"registry.gitlab.com", "gitlab.com"},
+           {"registry.gitlab.example.co.uk", "gitlab.example.co.uk"},
+           {"quay.io", "auth.quay.io"},
+           {"a.azurecr.io", "a.azurecr.io"},
+           {"registry.digitalocean.com", "api.digitalocean.com"},
+           {"registry.cn-hangzhou.aliyuncs.com", "dockerauth.cn-hangzhou.aliyuncs.com"}})
+    EXPECT_TRUE(MaySeeCredentials(service, registry)) << service;
+  for (const auto& [registry, service] : std::vector<std::pair<const char*, const char*>>{
+           {"a.azurecr.io", "b.azurecr.io"},
+           {"1.dkr.ecr.eu-west-1.amazonaws.com", "evil.s3.amazonaws.com"},
+           {"registry.example.com", "auth.example.com"},
+           {"registry-1.docker.io", "auth.docker.io.evil.example"},
+           {"registry-1.docker.io", "evil-docker.io"},
+           {"registry.a.aliyuncs.com", "dockerauth.b.aliyuncs.com"},
+           {"registry.a.b.aliyuncs.com", "dockerauth.a.b.aliyuncs.com"},
+           {"bank.co.uk", "co.uk"},
+           {"a.io", "io"},
+           {"gitlab.com", "xgitlab.com"}})
+    EXPECT_FALSE(MaySeeCredentials(service, registry)) << service;
+  const Url registry = *Url::Parse("https://registry.example.com/v2");
+  auto refused = CheckRealm(registry, "https://auth.example.com/token", true);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kPermissionDenied);
+  EXPECT_THAT(refused.error().message(), HasSubstr("token_hosts in hosts.toml"));
+  EXPECT_TRUE(CheckRealm(registry, "https://auth.example.com/token", true, {"auth.example.com"}));
+  EXPECT_FALSE(CheckRealm(registry, "http://auth.example.com/token", true, {"auth.example.com"}));
+}
+
 TEST(Redirects, DoNotLeaveHttpsOrEnterTheMachine) {
   const auto code = [](const char* server, const char* location) {
     const Url url = *Url::Parse(server);
@@ -95,6 +126,13 @@ TEST(Credentials, BelongToOneServer) {
   hub.server_address = "https://index.docker.io/v1/";
   EXPECT_TRUE(CredentialsAreFor(hub, origin, reference));
   EXPECT_FALSE(CredentialsAreFor(hub, mirror, reference));
+  hub.server_address = "mirror.example:443";
+  EXPECT_TRUE(CredentialsAreFor(hub, mirror, reference));
+  for (const char* other :
+       {"http://mirror.example:443", "mirror.example:444", "mirror.example.evil:443"}) {
+    hub.server_address = other;
+    EXPECT_FALSE(CredentialsAreFor(hub, mirror, reference)) << other;
+  }
   hub.server_address = "mirror.example";
   EXPECT_FALSE(CredentialsAreFor(hub, origin, reference));
   EXPECT_TRUE(CredentialsAreFor(hub, mirror, reference));

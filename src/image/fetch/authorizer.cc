@@ -99,7 +99,8 @@ HttpRequest Authorizer::TokenRequest(const Url& realm) const {
           .stall_timeout = endpoint_.stall_timeout,
           .body_limit = kMaxTokenBody,
           .sink = {},
-          .proxy = &endpoint_.proxy};
+          .proxy = &endpoint_.proxy,
+          .peers = endpoint_.base.PeersOf(realm)};
 }
 
 // distribution spec, auth/token.md: anonymous or with Basic.
@@ -149,7 +150,8 @@ Result<HttpResponse> Authorizer::AskByPost(const Url& realm, const Challenge& ch
 Result<std::string> Authorizer::FetchToken(const Challenge& challenge) {
   const bool refresh = !credentials_.identity_token.empty();
   const bool with_credentials = refresh || !credentials_.username.empty();
-  const Url realm = TRY(CheckRealm(endpoint_.base, Param(challenge, "realm"), with_credentials));
+  const Url realm = TRY(CheckRealm(endpoint_.base, Param(challenge, "realm"), with_credentials,
+                                   endpoint_.config.token_hosts));
   HttpResponse response = TRY(refresh ? AskByPost(realm, challenge) : AskByGet(realm, challenge));
   // Some services know only the OAuth2 form.
   if (!refresh && with_credentials && (response.status == 404 || response.status == 405))

@@ -49,12 +49,16 @@ Result<> Verifier::Finish() {
   return Ok();
 }
 
+Result<std::variant<oci::Manifest, oci::Index>> ParseDocument(const Document& document) {
+  return TRY(oci::ParseManifestOrIndex(document.bytes, ClaimedType(document.content_type)),
+             document.digest.str());
+}
+
 Result<ResolvedImage> ResolveImage(Content& content, Document document,
                                    const oci::Platform& platform) {
   std::optional<oci::Descriptor> from;
   for (int depth = 0; depth <= kMaxIndexDepth; ++depth) {
-    auto parsed = TRY(oci::ParseManifestOrIndex(document.bytes, ClaimedType(document.content_type)),
-                      document.digest.str());
+    auto parsed = TRY(ParseDocument(document));
     if (auto* index = std::get_if<oci::Index>(&parsed)) {
       if (from) TRY(CheckType(*from, index->media_type));
       from = *TRY(oci::ChoosePlatform(*index, platform));

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "base/result.h"
 #include "image/fetch/http.h"
@@ -57,6 +58,8 @@ struct ResolvedImage {
 
 // index -> platform -> manifest -> config, at most kMaxIndexDepth indexes deep.
 inline constexpr int kMaxIndexDepth = 3;
+// By the type that it came with, if that says anything.
+Result<std::variant<oci::Manifest, oci::Index>> ParseDocument(const Document& document);
 Result<ResolvedImage> ResolveImage(Content& content, Document document,
                                    const oci::Platform& platform);
 

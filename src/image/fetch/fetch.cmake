@@ -19,7 +19,7 @@ list(FILTER fetch_all EXCLUDE REGEX "(_test|_main)\\.cc$")
 list(FILTER fetch_tests INCLUDE REGEX "_test\\.cc$")
 
 add_library(berth_fetch_core STATIC ${fetch_all} ${image_dir}/fetch_protocol.cc ${image_dir}/fetch_protocol_images.cc
-  ${image_dir}/hash.cc)
+  ${image_dir}/hash.cc ${image_dir}/registry_host.cc)
 target_link_libraries(berth_fetch_core PUBLIC berth_flags_full berth_oci berth_os berth_base
   CURL::libcurl OpenSSL::SSL OpenSSL::Crypto nlohmann_json::nlohmann_json berth_syscall_filter Threads::Threads)
 

@@ -2,6 +2,7 @@
 #include "image/fetch/http.h"
 
 #include <curl/curl.h>
+#include <sys/socket.h>
 
 #include <optional>
 
@@ -104,6 +105,28 @@ int OnProgress(void* user, curl_off_t, curl_off_t received, curl_off_t, curl_off
   return 1;
 }
 
+void RefusePeer(Exchange& x) {
+  x.failure = Error(Code::kFailedPrecondition,
+                    StrCat(x.request->url.Shown(),
+                           ": its name leads to a local address, where no registry may send us"));
+}
+
+curl_socket_t OnSocket(void* user, curlsocktype, curl_sockaddr* to) noexcept {
+  auto& x = *static_cast<Exchange*>(user);
+  if (IsAllowed(x.request->peers, to->addr))
+    return ::socket(to->family, to->socktype, to->protocol);
+  RefusePeer(x);
+  return CURL_SOCKET_BAD;
+}
+
+// A kept connection was opened under another request's rules.
+int OnRequest(void* user, char* peer, char*, int, int) noexcept {
+  auto& x = *static_cast<Exchange*>(user);
+  if (IsAllowed(x.request->peers, std::string(peer))) return CURL_PREREQFUNC_OK;
+  RefusePeer(x);
+  return CURL_PREREQFUNC_ABORT;
+}
+
 curl_blob Blob(const std::string& pem) {
   return {const_cast<char*>(pem.data()), pem.size(), CURL_BLOB_NOCOPY};
 }
@@ -154,6 +177,17 @@ void SetProxy(Options& options, const HttpRequest& request) {
   options.Set(CURLOPT_PROXY_CAINFO_BLOB, &ca);
 }
 
+void SetPeers(Options& options, Exchange& x) {
+  const HttpRequest& request = *x.request;
+  const bool proxied = request.proxy != nullptr && !request.url.IsInternal() &&
+                       !(request.url.https() ? request.proxy->https : request.proxy->http).empty();
+  if (request.peers == Peers::kAny || proxied) return;
+  options.Set(CURLOPT_OPENSOCKETFUNCTION, &OnSocket);
+  options.Set(CURLOPT_OPENSOCKETDATA, &x);
+  options.Set(CURLOPT_PREREQFUNCTION, &OnRequest);
+  options.Set(CURLOPT_PREREQDATA, &x);
+}
+
 CURLcode Prepare(Exchange& x, curl_slist* headers, char* error_text) {
   const HttpRequest& request = *x.request;
   Options options(x.curl);
@@ -165,6 +199,7 @@ CURLcode Prepare(Exchange& x, curl_slist* headers, char* error_text) {
   options.Set(CURLOPT_HTTP09_ALLOWED, 0L);
   options.Set(CURLOPT_HTTPHEADER, headers);
   SetProxy(options, request);
+  SetPeers(options, x);
   if (!request.form.empty()) {
     options.Set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.form.size()));
     options.Set(CURLOPT_POSTFIELDS, request.form.c_str());  // not copied

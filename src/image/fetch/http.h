@@ -48,6 +48,9 @@ struct HttpRequest {
   std::function<Result<>(const HttpResponse&)> begin = {};
   std::string form = {};  // "application/x-www-form-urlencoded" body: makes it a POST
   const ProxySettings* proxy = nullptr;
+  // FailedPrecondition for a name that leads elsewhere. A proxy looks names up itself: with one this is
+  // its to refuse.
+  Peers peers = Peers::kAny;
 };
 
 struct HttpResponse {

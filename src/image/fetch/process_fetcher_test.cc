@@ -151,6 +151,15 @@ TEST_F(ProcessFetcherTest, SaysWhyTheProcessCouldNotStart) {
   EXPECT_EQ(opened.error().code(), Code::kNotFound);
 }
 
+TEST_F(ProcessFetcherTest, BesideADigestATagIsNotTold) {
+  registry_.Push("app", "1", image_);
+  auto images = Open(registry_.host() + "/app:other@" + image_.manifest_digest)->Resolve();
+  ASSERT_TRUE(images) << images.error().message();
+  EXPECT_THAT(images->front().tags, testing::IsEmpty());
+  EXPECT_EQ(images->front().digests,
+            std::vector{registry_.host() + "/app@" + image_.manifest_digest});
+}
+
 TEST_F(ProcessFetcherTest, ReadsCertsD) {
   auto temp = *os::TempDir::Make();
   registry_.Push("app", "1", image_);

@@ -139,7 +139,8 @@ Result<HttpResponse> RegistryContent::Ask(Server& server, const Want& want) {
                         .body_limit = want.body_limit,
                         .sink = want.sink,
                         .begin = want.begin,
-                        .proxy = &endpoint.proxy};
+                        .proxy = &endpoint.proxy,
+                        .peers = endpoint.base.PeersOf(url)};
     if (!want.range.empty()) request.headers.push_back("Range: " + want.range);
     if (!want.accept.empty()) request.headers.push_back("Accept: " + want.accept);
     if (at_home) {
@@ -180,13 +181,14 @@ Result<> RegistryContent::AskInTurn(bool by_digest, const Visit& visit) {
     Server& server = *servers_[at];
     const RegistryEndpoint& config = server.endpoint.config;
     if (by_digest ? !config.pull : !config.resolve) continue;
-    auto done = visit(server);
+    auto done = LieOf(server);
+    if (done) done = visit(server);
     if (done) {
       preferred_ = at;
       return Ok();
     }
     if (done.error().code() == Code::kAborted) return done;
-    if (!failure || config.origin) failure = std::move(done.error());
+    if (!failure || config.origin) failure = Named(server, std::move(done.error()));
   }
   if (failure) return std::move(*failure);
   return Error(Code::kFailedPrecondition,
@@ -246,6 +248,8 @@ Result<Document> RegistryContent::GetRoot() {
                    StrCat("manifest ", digest->str(), ": wrong content, its digest is ",
                           document.digest.str()));
     }
+    TRY(ParseDocument(
+        document));  // a page that says "log in" is no manifest: the next server may have it
     found = std::move(document);
     return Ok();
   };
@@ -261,6 +265,7 @@ Result<Document> RegistryContent::GetManifest(const oci::Descriptor& descriptor)
     Verifier verifier(descriptor);
     TRY(verifier.Update(document.bytes), "manifest");
     TRY(verifier.Finish(), "manifest");
+    TRY(ParseDocument(document));
     found = std::move(document);
     return Ok();
   };

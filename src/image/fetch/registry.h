@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,6 +45,8 @@ class RegistryContent final : public Content {
 
   Result<Document> GetManifest(const oci::Descriptor& descriptor) override;
   Result<std::string> GetBlob(const oci::Descriptor& descriptor, size_t limit) override;
+  // DataLoss after bytes of a lying server were passed on ends in kAskAgain while there is another server:
+  // the one that lied is not asked again.
   Result<> StreamBlob(const oci::Descriptor& descriptor, const BodySink& sink) override;
 
  private:
@@ -66,6 +69,10 @@ class RegistryContent final : public Content {
   // Asks the servers in turn until one succeeds; the one that succeeded last is the first next
   // time. The error is the registry's own when it was asked. Aborted ends the round: see Download.
   Result<> AskInTurn(bool by_digest, const Visit& visit);
+  // What a server sent that was not what its digest said, for one that is not asked again.
+  Result<> LieOf(const Server& server);
+  // A mirror's error names it.
+  static Error Named(const Server& server, Error error);
   // Once more when no server could answer just now, after a while. `moved` (may be empty) says
   // whether the round brought something; then the count starts anew.
   Result<> AskPatiently(bool by_digest, const Visit& visit,
@@ -85,7 +92,8 @@ class RegistryContent final : public Content {
   HttpClient http_;
   std::vector<std::unique_ptr<Server>> servers_;
   std::atomic<size_t> preferred_{0};
-  std::atomic<int64_t> retry_after_{0};  // seconds, what a server said last
+  Guarded<std::map<const Server*, Error>> liars_;  // and what they did
+  std::atomic<int64_t> retry_after_{0};            // seconds, what a server said last
 };
 
 // Where a redirect may lead: never from https to http, nor to a loopback or link-local address from

@@ -104,6 +104,47 @@ TEST_F(RetryTest, ABlobGoesOnFromTheNextServer) {
   EXPECT_EQ(*Blob(*image, 0), large_);
 }
 
+TEST_F(RetryTest, AMirrorThatLiesIsLeftForTheNextServer) {
+  other_.Push("app", "1", image_);
+  std::string wrong = large_;
+  wrong[77] = '!';
+  for (const FakeAnswer& lie :
+       {FakeAnswer{200, {}, wrong}, FakeAnswer{200, {}, wrong, false, ~size_t{0}},
+        FakeAnswer{200, {}, "<html>log in</html>"}, FakeAnswer{200, {}, large_ + "more"}}) {
+    auto image = Resolve("app:1", {}, {Plain(other_.host(), false)});
+    ASSERT_TRUE(image);
+    other_.Set(path_, lie);
+    auto blob = Blob(*image, 0);
+    if (!blob) {
+      ExpectError(blob.error(), Code::kDataLoss, StrCat("mirror http://", other_.host()));
+      EXPECT_THAT(blob.error().message(), testing::EndsWith(kAskAgain));
+      blob = Blob(*image, 0);
+    }
+    ASSERT_TRUE(blob) << blob.error().message();
+    EXPECT_EQ(*blob, large_);
+  }
+}
+
+TEST_F(RetryTest, ALieThatTheReaderStoppedOverIsFoundOut) {
+  other_.Push("app", "1", image_);
+  auto image = Resolve("app:1", {}, {Plain(other_.host(), false)});
+  ASSERT_TRUE(image);
+  const auto stream = [&] {
+    return content_->StreamBlob(
+        image->manifest.layers[0].descriptor,
+        [](std::string_view) -> Result<> { return Error(Code::kAborted, "its reader went away"); });
+  };
+  EXPECT_EQ(stream().error().code(), Code::kAborted);  // the bytes were right
+  std::string wrong = large_;
+  wrong[4999] = '!';
+  other_.Set(path_, {200, {}, wrong});
+  auto lied = stream();
+  ExpectError(lied.error(), Code::kDataLoss, "wrong content");
+  EXPECT_THAT(lied.error().message(), testing::EndsWith(kAskAgain));
+  ExpectError(stream().error(), Code::kAborted, "its reader went away");
+  EXPECT_EQ(Requests(path_), 1U);
+}
+
 TEST_F(RetryTest, LiesAboutRangesAreDataLoss) {
   auto image = Resolve("app:1");
   ASSERT_TRUE(image);

@@ -207,6 +207,57 @@ TEST_F(RegistryTest, PrefersAMirrorThatHasTheImage) {
   EXPECT_TRUE(registry_.requests().empty());
 }
 
+TEST_F(RegistryTest, WhatIsNoManifestIsAskedOfTheNextServer) {
+  registry_.Push("app", "1", image_);
+  other_.Push("app", "1", image_);
+  for (const FakeAnswer& lie :
+       {FakeAnswer{200, {{"Content-Type", "text/html"}}, "<html>log in</html>"},
+        FakeAnswer{200, {{"Content-Type", image_.manifest_type}}, "{}"},
+        FakeAnswer{
+            200, {{"Content-Type", "application/vnd.oci.image.index.v1+json"}}, image_.manifest}}) {
+    for (const std::string& name : {std::string("1"), image_.manifest_digest}) {
+      other_.Set("/v2/app/manifests/" + name, lie);
+      auto image =
+          Resolve(name == "1" ? "app:1" : "app@" + name, {}, {Plain(other_.host(), false)});
+      ASSERT_TRUE(image) << image.error().message();
+    }
+  }
+  registry_.Set("/v2/app/manifests/1", {404, {}, ""});
+  ExpectError(Resolve("app:1", {}, {Plain(other_.host(), false)}).error(), Code::kNotFound,
+              "manifest unknown");
+}
+
+TEST_F(RegistryTest, APeerIsJudgedByItsAddress) {
+  for (const auto& [address, outside, not_on_link] :
+       std::vector<std::tuple<std::string, bool, bool>>{{"192.0.2.1", true, true},
+                                                        {"2001:db8::1", true, true},
+                                                        {"10.0.0.1", true, true},
+                                                        {"127.0.0.1", false, true},
+                                                        {"0.0.0.0", false, true},
+                                                        {"::1", false, true},
+                                                        {"::ffff:127.0.0.1", false, true},
+                                                        {"169.254.169.254", false, false},
+                                                        {"::ffff:169.254.169.254", false, false},
+                                                        {"fe80::1", false, false},
+                                                        {"", false, false}}) {
+    EXPECT_EQ(IsAllowed(Peers::kOutside, address), outside) << address;
+    EXPECT_EQ(IsAllowed(Peers::kNotOnLink, address), not_on_link) << address;
+    EXPECT_TRUE(IsAllowed(Peers::kAny, address)) << address;
+  }
+  HttpClient http;
+  HttpRequest request{.url = *Url::Parse(StrCat("http://", registry_.host(), "/x")),
+                      .body_limit = 10};
+  EXPECT_EQ(http.Get(request)->status, 404);
+  request.peers = Peers::kOutside;
+  // Neither by the connection that is kept nor by a new one.
+  ExpectError(http.Get(request).error(), Code::kFailedPrecondition, "leads to a local address");
+  ExpectError(HttpClient().Get(request).error(), Code::kFailedPrecondition,
+              "leads to a local address");
+  EXPECT_EQ(registry_.requests().size(), 1U);
+  request.peers = Peers::kNotOnLink;
+  EXPECT_EQ(http.Get(request)->status, 404);
+}
+
 TEST_F(RegistryTest, AsksAMirrorOnlyForWhatItMayDo) {
   registry_.Push("app", "1", image_);
   RegistryEndpoint mirror = Plain(other_.host(), false);

@@ -131,7 +131,8 @@ Result<std::vector<RemoteImage>> Server::OpenRegistry(const ResolveRequest& requ
   std::vector<ResolvedImage> resolved;
   resolved.push_back(TRY(ResolveImage(*content, std::move(root), request.platform)));
   std::vector<RemoteImage> images{ToRemoteImage(resolved[0])};
-  if (auto tag = reference.TagForm()) images[0].tags.push_back(*tag);
+  // Beside a digest a tag is only a remark: nobody asked the registry what it is.
+  if (auto tag = reference.TagForm(); tag && !reference.digest()) images[0].tags.push_back(*tag);
   images[0].digests.push_back(reference.DigestForm(digest));
   *opened_.Lock() = std::make_shared<Opened>(Opened{std::move(content), std::move(resolved)});
   return images;

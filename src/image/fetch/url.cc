@@ -135,6 +135,45 @@ bool Url::MayLeadTo(const Url& target) const {
   return !target.IsInternal() || target.host_ == host_ || (IsLoopback() && target.IsLoopback());
 }
 
+Peers Url::PeersOf(const Url& target) const {
+  if (target.host_ == host_) return Peers::kAny;
+  return IsLoopback() ? Peers::kNotOnLink : Peers::kOutside;
+}
+
+bool IsAllowed(Peers peers, const std::string& address) {
+  if (peers == Peers::kAny) return true;
+  uint32_t four = 0;
+  in6_addr six{};
+  bool loopback = false;
+  bool on_link = false;
+  if (const std::string host =
+          address.find(':') == std::string::npos ? address : StrCat("[", address, "]");
+      ParseIpv4(host, four)) {
+    loopback = IsLoopback4(four);
+    on_link = !loopback && IsInternal4(four);
+  } else if (ParseIpv6(host, six)) {
+    loopback = IN6_IS_ADDR_LOOPBACK(&six) || IN6_IS_ADDR_UNSPECIFIED(&six);
+    on_link = IN6_IS_ADDR_LINKLOCAL(&six);
+  } else {
+    return false;
+  }
+  return !on_link && (peers == Peers::kNotOnLink || !loopback);
+}
+
+bool IsAllowed(Peers peers, const sockaddr& address) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (address.sa_family == AF_INET) {
+    sockaddr_in four{};
+    std::memcpy(&four, &address, sizeof four);
+    inet_ntop(AF_INET, &four.sin_addr, text, sizeof text);
+  } else if (address.sa_family == AF_INET6) {
+    sockaddr_in6 six{};
+    std::memcpy(&six, &address, sizeof six);
+    inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof text);
+  }
+  return IsAllowed(peers, std::string(text));
+}
+
 std::string PercentEncode(std::string_view text) {
   std::string out;
   for (char c : text) {

@@ -3,6 +3,8 @@
 // contacted. A value; any thread.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,6 +12,13 @@
 #include "base/result.h"
 
 namespace berth::image::fetch {
+
+// Which addresses the peer of an exchange may have, whatever name it goes by.
+enum class Peers {
+  kAny,
+  kNotOnLink,  // none that is link-local (metadata services)
+  kOutside,    // nor one of this machine
+};
 
 class Url {
  public:
@@ -40,6 +49,8 @@ class Url {
   // A server may send us to the outside, to itself, and within this machine if it is there; not to an
   // address inside the machine or on the link (metadata services) from elsewhere.
   bool MayLeadTo(const Url& target) const;
+  // The same for the addresses that the target's name turns out to have.
+  Peers PeersOf(const Url& target) const;
 
  private:
   Url() = default;
@@ -47,6 +58,10 @@ class Url {
   uint16_t port_ = 0;
   bool has_query_ = false;
 };
+
+bool IsAllowed(Peers peers, const sockaddr& address);
+// Of an address as text; one that is none is not allowed unless all are.
+bool IsAllowed(Peers peers, const std::string& address);
 
 // "a b/c" -> "a%20b%2Fc".
 std::string PercentEncode(std::string_view text);

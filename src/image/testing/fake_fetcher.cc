@@ -41,7 +41,7 @@ RemoteImage Describe(const FakeImage& image) {
 }
 
 void AddNames(RemoteImage& out, const oci::Reference& reference) {
-  if (auto tag = reference.TagForm()) out.tags.push_back(*tag);
+  if (auto tag = reference.TagForm(); tag && !reference.digest()) out.tags.push_back(*tag);
   // The manifest has no bytes here; a digest in the reference is taken at its word.
   const oci::Digest manifest =
       reference.digest().value_or(Sha256::Of(StrCat("manifest of ", out.config_json)));
