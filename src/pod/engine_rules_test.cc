@@ -70,6 +70,17 @@ TEST(EngineRules, Rule17RemovalsAtTheSameTimeJoin) {
   EXPECT_EQ(world.runtime.CountCalls("Delete"), 1U);
 }
 
+TEST(EngineRules, ARemovalThatThePodsEndRefusedIsTriedAgainAlsoOnceThePodHasEnded) {
+  World world;
+  auto [pod, id] = world.Running();
+  ASSERT_TRUE(world.engine->StopPodSandbox({}, pod));
+  world.runtime.FailAt("Delete", Error(Code::kFailedPrecondition, "pod is ending"));
+  Result<> removed = world.engine->RemoveContainer({}, id);
+  EXPECT_TRUE(removed) << removed.error().message();
+  EXPECT_EQ(world.runtime.CountCalls("Delete"), 2U);
+  EXPECT_TRUE(world.engine->ListContainers({}).empty());
+}
+
 TEST(EngineRules, Rule28WhatDoesNotRunHasNoLogToReopen) {
   World world;
   std::string id = *world.Create(*world.Run());

@@ -16,12 +16,14 @@ Result<> Engine::Impl::RemoveContainer(const Call& call, const std::string& id) 
   const std::string who = StrCat("remove container ", container->id);
   Result<> removed = RemoveFound(call, container);
   if (removed) return removed;
-  // The pod's monitor refuses when it is about to end; once StopPodSandbox is done nobody is in the way.
+  // The pod's monitor refuses when it is about to end; once StopPodSandbox is done nobody is in the way. It may be done
+  // by the time we look.
   const SandboxPtr home = HomeOf(*container);
   if (!home) return TRY(std::move(removed), who), Ok();
   {
     auto state = home->state.Lock();
-    if (!state->busy) return TRY(std::move(removed), who), Ok();
+    if (!state->busy && removed.error().code() != Code::kFailedPrecondition)
+      return TRY(std::move(removed), who), Ok();
     TRY(Await(call, d.clock, home->state, state, [](const auto& s) { return s.gone || !s.busy; }),
         who);
   }
