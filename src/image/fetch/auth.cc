@@ -97,6 +97,26 @@ bool HasAnOwner(std::string_view name) {
   return labels.size() >= (country ? 3U : 2U);
 }
 
+// Domains under which anybody can have a name: neighbours there are strangers (most are in publicsuffix.org's list).
+constexpr std::string_view kShared[] = {
+    "aliyuncs.com",   "amazonaws.com",    "appspot.com",  "azurecr.io",  "azurewebsites.net",
+    "cloudfront.net", "cloudsmith.io",    "fly.dev",      "gcr.io",      "github.io",
+    "gitlab.io",      "herokuapp.com",    "icr.io",       "jfrog.io",    "netlify.app",
+    "ngrok.io",       "ocir.io",          "onrender.com", "pages.dev",   "pkg.dev",
+    "run.app",        "scw.cloud",        "vercel.app",   "windows.net", "workers.dev",
+    "googleapis.com", "myhuaweicloud.com"};
+
+// "registry.example.com" and "gitlab.example.com".
+bool AreNeighbours(std::string_view a, std::string_view b) {
+  const size_t dot = a.find('.');
+  if (dot == std::string_view::npos) return false;
+  const std::string_view above = a.substr(dot + 1);
+  if (!IsBelow(b, above) || b.find('.') != b.size() - above.size() - 1) return false;
+  return HasAnOwner(above) &&
+         std::none_of(std::begin(kShared), std::end(kShared),
+                      [&](auto shared) { return above == shared || IsBelow(above, shared); });
+}
+
 Error BadRealm(const Url& registry, std::string_view why) {
   return Error(Code::kPermissionDenied,
                StrCat("registry ", registry.host(), ": token service ", why));
@@ -173,6 +193,7 @@ bool MaySeeCredentials(std::string_view service, std::string_view registry) {
   if (service == registry) return true;
   if (IsBelow(registry, service)) return HasAnOwner(service);
   if (IsBelow(service, registry)) return HasAnOwner(registry);
+  if (AreNeighbours(service, registry)) return true;
   return std::any_of(std::begin(kTokenServices), std::end(kTokenServices), [&](const auto& pair) {
     std::string_view ours, theirs;
     return Fits(registry, pair.first, ours) && Fits(service, pair.second, theirs) && ours == theirs;

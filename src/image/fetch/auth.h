@@ -44,8 +44,9 @@ bool CredentialsAreFor(const Credentials& credentials, const RegistryEndpoint& e
 Result<Url> CheckRealm(const Url& registry, std::string_view realm, bool with_credentials,
                        const std::vector<std::string>& token_hosts = {});
 // Hosts in lower case. The same, one above the other (its owner rules over both: "gitlab.com" for
-// "registry.gitlab.com"), or a pair that is known ("auth.docker.io" for "registry-1.docker.io"). Two
-// neighbours are not enough: under "azurecr.io" or "amazonaws.com" they belong to strangers.
+// "registry.gitlab.com"), a pair that is known ("auth.docker.io" for "registry-1.docker.io"), or neighbours
+// ("gitlab.example.com" for "registry.example.com") but where they belong to strangers: under "azurecr.io",
+// "amazonaws.com" and the like.
 bool MaySeeCredentials(std::string_view service, std::string_view registry);
 
 // "repository:<name>:pull" of what the challenge says, or for `path` when it says nothing usable.

@@ -80,7 +80,10 @@ TEST(Realm, SeesNoCredentialsOfItsNeighbours) {
   for (const auto& [registry, service] : std::vector<std::pair<const char*, const char*>>{
            {"a.azurecr.io", "b.azurecr.io"},
            {"1.dkr.ecr.eu-west-1.amazonaws.com", "evil.s3.amazonaws.com"},
-           {"registry.example.com", "auth.example.com"},
+           {"registry.example.com", "auth.other.com"},
+           {"registry.example.com", "a.auth.example.com"},
+           {"a.eu.azurecr.io", "b.eu.azurecr.io"},
+           {"bank.co.uk", "evil.co.uk"},
            {"registry-1.docker.io", "auth.docker.io.evil.example"},
            {"registry-1.docker.io", "evil-docker.io"},
            {"registry.a.aliyuncs.com", "dockerauth.b.aliyuncs.com"},
@@ -90,12 +93,14 @@ TEST(Realm, SeesNoCredentialsOfItsNeighbours) {
            {"gitlab.com", "xgitlab.com"}})
     EXPECT_FALSE(MaySeeCredentials(service, registry)) << service;
   const Url registry = *Url::Parse("https://registry.example.com/v2");
-  auto refused = CheckRealm(registry, "https://auth.example.com/token", true);
+  EXPECT_TRUE(MaySeeCredentials("gitlab.example.com", "registry.example.com"));
+  EXPECT_TRUE(MaySeeCredentials("auth.hub.bank.co.uk", "registry.hub.bank.co.uk"));
+  auto refused = CheckRealm(registry, "https://auth.example.org/token", true);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code(), Code::kPermissionDenied);
   EXPECT_THAT(refused.error().message(), HasSubstr("token_hosts in hosts.toml"));
-  EXPECT_TRUE(CheckRealm(registry, "https://auth.example.com/token", true, {"auth.example.com"}));
-  EXPECT_FALSE(CheckRealm(registry, "http://auth.example.com/token", true, {"auth.example.com"}));
+  EXPECT_TRUE(CheckRealm(registry, "https://auth.example.org/token", true, {"auth.example.org"}));
+  EXPECT_FALSE(CheckRealm(registry, "http://auth.example.org/token", true, {"auth.example.org"}));
 }
 
 TEST(Redirects, DoNotLeaveHttpsOrEnterTheMachine) {

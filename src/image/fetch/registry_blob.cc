@@ -46,14 +46,14 @@ class RegistryContent::Download {
       return StatusError(StrCat("blob ", descriptor_.digest.str()), response);
     }
     TRY(verifier_.Finish());
-    if (gone_) return std::move(*gone_);
+    if (gone_) return gone_->Clone();
     return Ok();
   }
   // After a failure. An answer that brought nothing and one that was cut short leave all as it was: it
   // can go on elsewhere. Any other failure may have spoiled what was hashed: Aborted ends it, and
   // failure() is what it was.
   Error Judge(Error error) {
-    if (gone_ && error.code() != Code::kDataLoss) error = std::move(*gone_);
+    if (gone_ && error.code() != Code::kDataLoss) error = gone_->Clone();
     const bool whole = taken_ == 0 || error.code() == Code::kUnavailable;
     if (whole && error.code() != Code::kAborted) return error;
     failure_ = Named(*server_, std::move(error));
