@@ -31,7 +31,7 @@ EXTRA = {
 ONLY_IN = {
     r"grpcpp/|grpc/|google/protobuf/|cri(\.grpc)?\.pb\.h": ["api", "cli"],
     r"spdlog/": ["daemon"],
-    r"toml\+\+/": ["daemon", "image"],
+    r"toml\+\+/": ["oci"],
     r"sqlite3\.h": ["db"],
     r"curl/": ["image"],
     r"CLI/": ["daemon", "cli"],

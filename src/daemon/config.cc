@@ -4,14 +4,10 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#define TOML_EXCEPTIONS 0
-// Malformed text reaches some of its assertions ('[[['); without them it is a parse error, as it should be.
-#define TOML_ASSERT(expr) static_cast<void>(0)
-#include <toml++/toml.h>
-
 #include "base/strings.h"
 #include "daemon/config_keys.h"
 #include "oci/toml.h"
+#include "oci/toml_library.h"
 #include "os/dir_fd.h"
 
 namespace berth::daemon {

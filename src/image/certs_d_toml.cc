@@ -8,8 +8,8 @@
 
 #include "base/strings.h"
 #include "image/certs_d.h"
-#include "image/toml_internal.h"
 #include "oci/toml.h"
+#include "oci/toml_library.h"
 
 namespace berth::image {
 

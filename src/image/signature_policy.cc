@@ -5,8 +5,8 @@
 #include "image/hash.h"
 #include "image/registry_host.h"
 #include "image/signature_policy.h"
-#include "image/toml_internal.h"
 #include "oci/toml.h"
+#include "oci/toml_library.h"
 #include "os/dir_fd.h"
 
 namespace berth::image {
