@@ -38,6 +38,10 @@ Result<Range> MakeRange(const IpPrefix& subnet, const std::optional<IpAddress>& 
   if (end && (!Contains(subnet, *end) || *end < range.start))
     return Bad(StrCat("RangeEnd ", Format(*end), " not in network ", Format(subnet)));
   if (end) range.end = *end;
+  // The default end is the last address that a host can have: a start behind it leads nowhere.
+  if (range.end < range.start)
+    return Bad(StrCat("RangeStart ", Format(range.start), " is after the last address of ",
+                      Format(subnet)));
   return range;
 }
 

@@ -68,6 +68,8 @@ TEST(IpamConfig, Refuses) {
        "RangeStart 10.1.3.9 not in network 10.1.2.0/24"},
       {R"("subnet":"10.1.2.0/24","rangeEnd":"10.1.3.9")",
        "RangeEnd 10.1.3.9 not in network 10.1.2.0/24"},
+      {R"("subnet":"10.1.2.0/30","rangeStart":"10.1.2.3")",
+       "RangeStart 10.1.2.3 is after the last address of 10.1.2.0/30"},
       {R"("subnet":"10.1.2.0/24","rangeStart":"10.1.2.9","rangeEnd":"10.1.2.8")",
        "RangeEnd 10.1.2.8 not in network"},
       {R"("ranges":[[{"subnet":"10.1.0.0/22"},{"subnet":"10.1.2.0/24"}]])",
