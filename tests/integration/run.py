@@ -52,6 +52,7 @@ def nothing_left(node):
 
 
 if __name__ == "__main__":
+    tools.runsc()  # from the network, which the suite itself does not have
     tools.crictl()
     for module in ("cri_v1", "cri_v1alpha2", "streamclient"):  # here, where there is a network
         tools.go_program(module)
