@@ -146,6 +146,14 @@ def reference_plugins():
     return directory
 
 
+def debian_repository():
+    """Where this machine's apt has Debian 12 from, or None."""
+    done = subprocess.run(["apt-get", "indextargets", "Created-By: Packages", "Origin: Debian", "--format", "$(REPO_URI) $(RELEASE)"],
+                          capture_output=True, text=True)
+    found = [line.split() for line in done.stdout.splitlines()]
+    return next((fields[0] for fields in found if fields[1:] == ["bookworm"]), None)
+
+
 def runsc():
     """gVisor's OCI runtime: the one on PATH, or that of Debian's backports, taken out of its package without installing it."""
     found = shutil.which("runsc")
@@ -154,12 +162,16 @@ def runsc():
     path = CACHE / "runsc"
     if path.exists():
         return path
+    repository = debian_repository()
+    if repository is None:
+        print("runsc: apt on this machine has no Debian 12 package source", flush=True)
+        return None
     with tempfile.TemporaryDirectory() as directory:
         work = pathlib.Path(directory)
         for name in ("lists/partial", "cache/archives/partial"):
             (work / name).mkdir(parents=True)
         (work / "sources").write_text("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
-                                      "http://deb.debian.org/debian bookworm-backports main\n")
+                                      f"{repository} bookworm-backports main\n")
         apt = ["apt-get", "-qq", "-o", f"Dir::Etc::sourcelist={work}/sources", "-o", "Dir::Etc::sourceparts=/dev/null", "-o",
                f"Dir::State::lists={work}/lists", "-o", f"Dir::Cache={work}/cache", "-o", "APT::Sandbox::User=root"]
         for command in ([*apt, "update"], [*apt, "download", "runsc"]):
