@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -118,15 +117,7 @@ TEST_F(FailPointTest, Delays) {
 TEST_F(FailPointTest, KillsTheProcess) {
   ASSERT_TRUE(ArmFailPoints(dir_));
   Arm("test.place", "kill");
-  const pid_t child = ::fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    (void)Place();
-    ::_exit(0);
-  }
-  int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  EXPECT_EXIT((void)Place(), testing::KilledBySignal(SIGKILL), "");
   EXPECT_TRUE(Place());  // the file went with the first
 }
 
