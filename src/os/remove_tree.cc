@@ -97,7 +97,7 @@ class TreeRemover {
   static Result<> UnlinkEntries(Frame& frame) {
     const int fd = frame.fd.get();
     std::optional<Error> failed;
-    TRY(internal::ForEachEntry(fd, [&](std::string_view entry, unsigned char type) {
+    Result<> listed = internal::ForEachEntry(fd, [&](std::string_view entry, unsigned char type) {
       std::string name(entry);
       if (type != DT_DIR) {
         if (::unlinkat(fd, name.c_str(), 0) == 0 || errno == ENOENT) return true;
@@ -113,8 +113,10 @@ class TreeRemover {
       }
       frame.pending.push_back(std::move(name));
       return frame.pending.size() < kPendingNames;
-    }));
+    });
     if (failed) return std::move(*failed);
+    // A directory that somebody else has removed meanwhile cannot be listed: there is nothing in it.
+    if (!listed && listed.error().sys_errno() != ENOENT) return listed;
     return Ok();
   }
 

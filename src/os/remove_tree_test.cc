@@ -51,6 +51,23 @@ TEST_F(RemoveTreeTest, TakesFilesLinksAndNothingToo) {
   EXPECT_TRUE(dir_.RemoveTree("no/where"));
 }
 
+TEST_F(RemoveTreeTest, OneTreeIsRemovedByTwoAtOnce) {
+  for (int round = 0; round < 50; ++round) {
+    ASSERT_TRUE(dir_.MakeDir("t", 0700));
+    for (int i = 0; i < 20; ++i) {
+      ASSERT_TRUE(dir_.MakeDir(StrCat("t/", i), 0700));
+      ASSERT_TRUE(dir_.WriteFile(StrCat("t/", i, "/file"), "x", 0600));
+    }
+    Result<> other;
+    std::thread beside([&] { other = dir_.RemoveTree("t"); });
+    Result<> own = dir_.RemoveTree("t");
+    beside.join();
+    EXPECT_TRUE(own) << own.error().message();
+    EXPECT_TRUE(other) << other.error().message();
+    EXPECT_FALSE(*dir_.Exists("t"));
+  }
+}
+
 TEST_F(RemoveTreeTest, ThousandsOfLevelsNeedFewDescriptors) {
   constexpr int kLevels = 5000;
   Fd at = *dir_.Open(".", O_RDONLY | O_DIRECTORY);
