@@ -86,6 +86,9 @@ void AddPodVerbs(CLI::App& app, Arguments& a) {
   exec->callback([&a] {
     a.action = [&a](Client& c) { return berth::cli::ExecSync(c, a.container, a.command); };
   });
+  auto* trace = app.add_subcommand("trace", "what each step of a start took");
+  trace->add_option("id", a.container, "a pod, with its containers, or a container")->required();
+  trace->callback(Choose(a, [&a](Client& c) { return berth::cli::ShowTrace(c, a.container); }));
   auto* remove = app.add_subcommand("rm", "stop and remove pods");
   remove->add_option("pods", a.pods);
   remove->add_flag("--all,-a", a.all, "every pod");

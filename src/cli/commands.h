@@ -40,6 +40,8 @@ Result<> ShowLog(Client& client, const std::string& container);
 // Prints both streams; the command's exit code becomes berth's.
 Result<int> ExecSync(Client& client, const std::string& container,
                      const std::vector<std::string>& command);
+// What each step of the start of a pod and its containers, or of one container, took.
+Result<> ShowTrace(Client& client, const std::string& id);
 Result<> RemovePods(Client& client, const std::vector<std::string>& pods, bool all);
 
 }  // namespace berth::cli

@@ -3,7 +3,10 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -49,6 +52,17 @@ Result<> ExecProgram(const CallSpec& spec, int log_fd) {
   ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   ::execve(spec.path.c_str(), argv.data(), environ);
   return ErrnoError(StrCat("execute ", spec.path));
+}
+
+int64_t MonotonicNanos() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
+uint32_t Micros(const timeval& user, const timeval& system) {
+  return static_cast<uint32_t>((user.tv_sec + system.tv_sec) * 1'000'000 + user.tv_usec +
+                               system.tv_usec);
 }
 
 // The end of the log, however much a runtime has written.
@@ -106,6 +120,8 @@ std::string LastMessage(std::string_view log) {
 Result<> Call::StartProgram(Loop* loop, const os::DirFd* calls, CallSpec spec, Done done) {
   name_ = spec.name;
   log_name_ = spec.log_name;
+  time_ = spec.time;
+  if (time_) time_->began_at = MonotonicNanos();
   return Fork(loop, calls, spec.timeout_ms, std::move(done),
               [&spec](int log_fd) { return ExecProgram(spec, log_fd); });
 }
@@ -162,9 +178,15 @@ Result<> Call::Fork(Loop* loop, const os::DirFd* calls, int64_t timeout_ms, Done
 
 void Call::Ended() {
   siginfo_t info{};
-  if (::waitid(P_PIDFD, static_cast<id_t>(exit_.fd()), &info, WEXITED | WNOHANG) < 0 ||
+  rusage used{};
+  // The C library's waitid has no place for the fifth argument.
+  if (::syscall(SYS_waitid, P_PIDFD, exit_.fd(), &info, WEXITED | WNOHANG, &used) < 0 ||
       info.si_pid == 0)
     return;
+  if (time_) {
+    time_->took_us = static_cast<uint32_t>((MonotonicNanos() - time_->began_at) / 1000);
+    time_->cpu_us = Micros(used.ru_utime, used.ru_stime);
+  }
   exit_.Close();
   timeout_.Stop();
   finished_ = true;

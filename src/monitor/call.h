@@ -5,12 +5,14 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "monitor/loop.h"
 #include "monitor/mount_ns.h"
+#include "monitor/protocol.h"
 #include "os/dir_fd.h"
 #include "os/fd.h"
 
@@ -26,7 +28,8 @@ struct CallSpec {
   int std_out = -1;  // -1: /dev/null
   int std_err = -1;  // -1: the log file
   int64_t timeout_ms = 0;
-  int oom_score_adj = 0;  // of the child
+  int oom_score_adj = 0;              // of the child
+  std::shared_ptr<ProgramTime> time;  // set before `done` is called
 };
 
 class Call {
@@ -60,6 +63,7 @@ class Call {
   int pid_ = -1;
   bool timed_out_ = false;
   bool finished_ = false;
+  std::shared_ptr<ProgramTime> time_;
   Watch exit_;
   Timer timeout_;
   Done done_;

@@ -88,7 +88,8 @@ class Monitor {
   // monitor_containers.cc
   void DoCreate(ReplyTo to, Create create, Fds fds);
   Result<> BeginCreate(ReplyTo to, const Create& create, Fds fds);
-  void EndCreate(ReplyTo to, const std::string& id, const std::string& number, Result<> called);
+  void EndCreate(ReplyTo to, const std::string& id, const std::string& number,
+                 const ProgramTime* time, Result<> called);
   void DoStart(ReplyTo to, ContainerCall call, Fds fds);
   void DoSignal(ReplyTo to, Signal signal, Fds fds);
   void DoKillAll(ReplyTo to, ContainerCall call, Fds fds);

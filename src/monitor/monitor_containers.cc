@@ -71,8 +71,10 @@ Result<> Monitor::BeginCreate(ReplyTo to, const Create& create, Fds fds) {
   spec.std_in = container.child_stdin();
   spec.std_out = container.child_stdout();
   spec.std_err = container.child_stderr();
-  TRY(RunProgram(std::move(spec), [this, to, id, number](Result<> called) {
-    EndCreate(to, id, number, std::move(called));
+  std::shared_ptr<ProgramTime> time;
+  if (create.timed) time = spec.time = std::make_shared<ProgramTime>();
+  TRY(RunProgram(std::move(spec), [this, to, id, number, time](Result<> called) {
+    EndCreate(to, id, number, time.get(), std::move(called));
   }));
   ++adopting_;
   (void)FAIL_POINT("monitor.create.running");
@@ -80,7 +82,7 @@ Result<> Monitor::BeginCreate(ReplyTo to, const Create& create, Fds fds) {
 }
 
 void Monitor::EndCreate(ReplyTo to, const std::string& id, const std::string& number,
-                        Result<> called) {
+                        const ProgramTime* time, Result<> called) {
   --adopting_;
   orphans_pending_ = true;
   (void)FAIL_POINT("monitor.create.called");
@@ -98,7 +100,9 @@ void Monitor::EndCreate(ReplyTo to, const std::string& id, const std::string& nu
     return ReplyError(to, called.error());
   }
   (void)FAIL_POINT("monitor.create.adopted");
-  ReplyWith(to, PidAnswer{static_cast<uint32_t>(container.pid())});
+  PidAnswer answer{static_cast<uint32_t>(container.pid())};
+  if (time != nullptr) answer.time = *time;
+  ReplyWith(to, answer);
 }
 
 void Monitor::Remove(const std::string& id) {
@@ -119,13 +123,18 @@ void Monitor::DoStart(ReplyTo to, ContainerCall call, Fds) {
   (void)FAIL_POINT("monitor.start.asked");
   CallSpec spec = RuntimeCall("start", NextNumber(), call.timeout_ms);
   spec.args.push_back(id);
-  Result<> run = RunProgram(std::move(spec), [this, to, id](Result<> started) {
+  std::shared_ptr<ProgramTime> time;
+  if (call.timed) time = spec.time = std::make_shared<ProgramTime>();
+  Result<> run = RunProgram(std::move(spec), [this, to, id, time](Result<> started) {
     Result<Container*> c = Find(id);
     if (!c) return ReplyError(to, c.error());
     (void)FAIL_POINT("monitor.start.called");
     (*c)->busy = false;
     if (started) (*c)->SetRunning();
-    Reply(to, started);
+    if (started && time)
+      ReplyWith(to, TimeAnswer{*time});
+    else
+      Reply(to, started);
     (*c)->HoldExit(false);
   });
   if (!run) return ReplyError(to, run.error());

@@ -18,6 +18,7 @@
 //   1   pods, containers, logs, synchronous exec
 //   2   sessions: an exec's result socket and terminal, Attach, Dialer
 //   3   volumes that come as mounts, user namespaces. Create and HelloAnswer are longer only where they say of either.
+//   4   what the OCI runtime's own time was. Asked for with `timed`, without which the messages are those of version 3.
 //
 // A session's bytes flow between the descriptors that are handed out and the container's; neither message nor daemon is
 // needed any more once they are. Its result socket is a SOCK_SEQPACKET end on which one u32, the exit code, is
@@ -37,10 +38,11 @@
 
 namespace berth::monitor {
 
-inline constexpr uint32_t kProtocolVersion = 3;
+inline constexpr uint32_t kProtocolVersion = 4;
 inline constexpr uint32_t kOldestVersion = 1;
 inline constexpr uint32_t kSessionsVersion = 2;
 inline constexpr uint32_t kVolumesVersion = 3;
+inline constexpr uint32_t kTimedVersion = 4;
 inline constexpr size_t kMaxPacket = 96U << 10;
 inline constexpr size_t kMaxVolumes = 240;          // of one container, that come as mounts
 inline constexpr size_t kMaxFds = kMaxVolumes + 4;  // the kernel lets 253 pass
@@ -138,10 +140,12 @@ struct Create {  // [has_rootfs + has_log + volumes]: the rootfs as a detached m
   std::string log_path;  // relative to the log directory
   uint32_t timeout_ms = 0;
   uint32_t volumes = 0;
+  bool timed = false;
 };
 struct ContainerCall {  // Start, KillAll, Delete, ReopenLog, Update
   std::string container_id;
   uint32_t timeout_ms = 0;
+  bool timed = false;  // Start: the answer is a TimeAnswer
 };
 struct Signal {
   std::string container_id;
@@ -187,9 +191,19 @@ struct SetupAnswer {  // as in HelloAnswer
   uint32_t pid_ns_init = 0;
   uint32_t user_ns_fd = 0;
 };
+// From the fork to the end of the OCI runtime's process.
+struct ProgramTime {
+  int64_t began_at = 0;  // CLOCK_MONOTONIC, nanoseconds
+  uint32_t took_us = 0;
+  uint32_t cpu_us = 0;  // user and system, its children's included
+};
 struct PidAnswer {  // Create, Exec (with a terminal: [1]
                     // the pty's master, of which the monitor keeps no copy)
   uint32_t pid = 0;
+  std::optional<ProgramTime> time{};  // of a Create that is timed
+};
+struct TimeAnswer {
+  ProgramTime time;
 };
 struct AttachAnswer {  // the fds that come along, in this order
   bool has_stdin = false;
@@ -221,6 +235,7 @@ void Encode(wire::Writer& w, const Attach& m);
 void Encode(wire::Writer& w, const HelloAnswer& m);
 void Encode(wire::Writer& w, const SetupAnswer& m);
 void Encode(wire::Writer& w, const PidAnswer& m);
+void Encode(wire::Writer& w, const TimeAnswer& m);
 void Encode(wire::Writer& w, const AttachAnswer& m);
 void Encode(wire::Writer& w, const ContainerExited& m);
 void Encode(wire::Writer& w, const ExecExited& m);
@@ -236,6 +251,7 @@ Result<> Decode(wire::Reader& r, Attach& m);
 Result<> Decode(wire::Reader& r, HelloAnswer& m);
 Result<> Decode(wire::Reader& r, SetupAnswer& m);
 Result<> Decode(wire::Reader& r, PidAnswer& m);
+Result<> Decode(wire::Reader& r, TimeAnswer& m);
 Result<> Decode(wire::Reader& r, AttachAnswer& m);
 Result<> Decode(wire::Reader& r, ContainerExited& m);
 Result<> Decode(wire::Reader& r, ExecExited& m);

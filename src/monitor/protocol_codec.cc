@@ -42,6 +42,21 @@ Result<Exit> DecodeExit(wire::Reader& r) {
   return exit;
 }
 
+void EncodeTime(wire::Writer& w, const ProgramTime& time) {
+  w.I64(time.began_at);
+  w.U32(time.took_us);
+  w.U32(time.cpu_us);
+}
+
+Result<ProgramTime> DecodeTime(wire::Reader& r) {
+  ProgramTime time;
+  time.began_at = TRY(r.I64(), "time");
+  time.took_us = TRY(r.U32(), "time");
+  time.cpu_us = TRY(r.U32(), "time");
+  if (time.began_at < 0) return Error(Code::kInvalidArgument, "time: out of range");
+  return time;
+}
+
 }  // namespace
 
 void Encode(wire::Writer& w, const Hello& m) { w.U32(m.version); }
@@ -104,7 +119,8 @@ void Encode(wire::Writer& w, const Create& m) {
   w.Bool(m.has_log);
   w.Text(m.log_path);
   w.U32(m.timeout_ms);
-  if (m.volumes != 0) w.U32(m.volumes);
+  if (m.volumes != 0 || m.timed) w.U32(m.volumes);
+  if (m.timed) w.Bool(true);
 }
 Result<> Decode(wire::Reader& r, Create& m) {
   m.container_id = TRY(Id(r, "container"));
@@ -116,6 +132,7 @@ Result<> Decode(wire::Reader& r, Create& m) {
   m.log_path = TRY(r.Text(kMaxText), "log path");
   m.timeout_ms = TRY(r.U32(), "create");
   if (!r.End()) m.volumes = TRY(r.U32(), "create");
+  if (!r.End()) m.timed = TRY(r.Bool(), "create");
   if (m.volumes > kMaxVolumes) return Error(Code::kInvalidArgument, "create: too many volumes");
   if (m.has_log != !m.log_path.empty() || (m.has_log && !IsPlainRelativePath(m.log_path)))
     return Error(Code::kInvalidArgument, StrCat("log path ", Quote(m.log_path), ": not allowed"));
@@ -125,10 +142,12 @@ Result<> Decode(wire::Reader& r, Create& m) {
 void Encode(wire::Writer& w, const ContainerCall& m) {
   w.Text(m.container_id);
   w.U32(m.timeout_ms);
+  if (m.timed) w.Bool(true);
 }
 Result<> Decode(wire::Reader& r, ContainerCall& m) {
   m.container_id = TRY(Id(r, "container"));
   m.timeout_ms = TRY(r.U32(), "timeout");
+  if (!r.End()) m.timed = TRY(r.Bool(), "timeout");
   return r.End();
 }
 
@@ -234,10 +253,20 @@ Result<> Decode(wire::Reader& r, SetupAnswer& m) {
   return r.End();
 }
 
-void Encode(wire::Writer& w, const PidAnswer& m) { w.U32(m.pid); }
+void Encode(wire::Writer& w, const PidAnswer& m) {
+  w.U32(m.pid);
+  if (m.time) EncodeTime(w, *m.time);
+}
 Result<> Decode(wire::Reader& r, PidAnswer& m) {
   m.pid = TRY(r.U32(), "pid");
   if (m.pid > INT32_MAX) return Error(Code::kInvalidArgument, "pid: out of range");
+  if (!r.End()) m.time = TRY(DecodeTime(r));
+  return r.End();
+}
+
+void Encode(wire::Writer& w, const TimeAnswer& m) { EncodeTime(w, m.time); }
+Result<> Decode(wire::Reader& r, TimeAnswer& m) {
+  m.time = TRY(DecodeTime(r));
   return r.End();
 }
 

@@ -90,6 +90,35 @@ TEST(Protocol, VolumesAndUserNamespacesComeAtTheEnd) {
   EXPECT_EQ(heard.user_ns_fd, 9U);
 }
 
+// Version 4: what does not ask for times is as before, and only who asks is told.
+TEST(Protocol, TimesComeAtTheEndAndOnlyWhenAskedFor) {
+  Create create{"c", true, true, false, true, true, "app/0.log", 9, 0};
+  const std::string without = Body(create);
+  create.timed = true;
+  Create read;
+  ASSERT_TRUE(Parse(Body(create), read));
+  EXPECT_TRUE(read.timed);
+  EXPECT_EQ(read.volumes, 0U);
+  ASSERT_TRUE(Parse(without, read = {}));
+  EXPECT_FALSE(read.timed);
+  EXPECT_FALSE(Parse(Body(create).substr(0, without.size() + 2), read = {}));
+  ContainerCall start;
+  ASSERT_TRUE(Parse(Body(ContainerCall{"c", 10, true}), start));
+  EXPECT_TRUE(start.timed);
+  EXPECT_EQ(Body(ContainerCall{"c", 10, true}).size(),
+            Body(ContainerCall{"c", 10, false}).size() + 1);
+  PidAnswer answer{12, ProgramTime{5, 6, 7}};
+  PidAnswer heard;
+  ASSERT_TRUE(Parse(Body(answer), heard));
+  ASSERT_TRUE(heard.time);
+  EXPECT_EQ(heard.time->began_at, 5);
+  EXPECT_EQ(heard.time->took_us, 6U);
+  EXPECT_EQ(heard.time->cpu_us, 7U);
+  EXPECT_FALSE(Parse(Body(answer).substr(0, 8), heard = {}));
+  answer.time->began_at = -1;
+  EXPECT_EQ(Parse(Body(answer), heard = {}).error().code(), Code::kInvalidArgument);
+}
+
 TEST(Protocol, EveryMessageSurvivesTheTripAndCorruption) {
   ExpectRobust(Hello{});
   ExpectRobust(SomeSetup());
@@ -102,6 +131,7 @@ TEST(Protocol, EveryMessageSurvivesTheTripAndCorruption) {
   ExpectRobust(SetupAnswer{7, 8});
   ExpectRobust(SomeHello());
   ExpectRobust(PidAnswer{12});
+  ExpectRobust(TimeAnswer{ProgramTime{1, 2, 3}});
   ExpectRobust(AttachAnswer{true, false, true, true});
   ExpectRobust(ContainerExited{"c", Exit{1, 0, false, 2}});
   ExpectRobust(ExecExited{"e", Exit{0, 0, false, 2}});

@@ -98,9 +98,12 @@ Result<image::FoundImage> Engine::Impl::FindImage(const ContainerConfig& request
 Result<> Engine::Impl::CreateNew(const SandboxRecord& sandbox, const ContainerPtr& container) {
   ContainerRecord record = container->state.Lock()->record;
   Rollback undo;
+  Trace& trace = container->create_trace;
+  trace.Begin();
   bool intent_written = false;
   auto make = [&]() -> Result<> {
-    image::FoundImage image = TRY(FindImage(record.config));
+    image::FoundImage image =
+        TRY(Traced(&trace, "find the image", [&] { return FindImage(record.config); }));
     record.image_id = image.info.id;
     // Rule 8: neither is ever empty, and both outlive the image.
     const std::string& asked = record.config.image.user_specified_image;
@@ -108,11 +111,13 @@ Result<> Engine::Impl::CreateNew(const SandboxRecord& sandbox, const ContainerPt
     record.image_ref = ImageRefOf(image);
     record.image_name = !asked.empty() ? asked : tags.empty() ? record.image_ref : tags.front();
     record.stop_signal = TRY(StopSignalOf(record.config, image));
-    TRY(FAIL_STEP("container.intent", d.records.Put(record)));
+    TRY(FAIL_STEP("container.intent",
+                  Traced(&trace, "intent record", [&] { return d.records.Put(record); })));
     intent_written = true;
-    return MakeContainer(sandbox, image, record, undo);
+    return MakeContainer(sandbox, image, record, undo, trace);
   };
   Result<> made = make();
+  trace.End();
   if (!made) {
     std::vector<Rollback::Failure> failures = undo.Run();
     for (const auto& f : failures) {
@@ -145,26 +150,35 @@ Result<> Engine::Impl::CreateNew(const SandboxRecord& sandbox, const ContainerPt
 }
 
 Result<> Engine::Impl::MakeContainer(const SandboxRecord& sandbox, const image::FoundImage& image,
-                                     ContainerRecord& record, Rollback& undo) {
+                                     ContainerRecord& record, Rollback& undo, Trace& trace) {
   const std::string id = record.id;
   PodShift shift = TRY(ShiftOf(sandbox));
   undo.Add("root file system", [this, id] { return d.images.RemoveRootfs(id); });
   image::Rootfs rootfs =
-      TRY(FAIL_STEP("container.rootfs", d.images.PrepareRootfs(id, record.image_id, shift.ids)),
+      TRY(FAIL_STEP("container.rootfs",
+                    Traced(&trace, "root file system",
+                           [&] { return d.images.PrepareRootfs(id, record.image_id, shift.ids); })),
           "root file system");
   image::ResolvedUser user =
-      TRY(FAIL_STEP("container.user",
-                    d.images.ResolveUser(record.image_id, MakeUserQuery(record.config, image))),
+      TRY(FAIL_STEP("container.user", Traced(&trace, "user",
+                                             [&] {
+                                               return d.images.ResolveUser(
+                                                   record.image_id,
+                                                   MakeUserQuery(record.config, image));
+                                             })),
           "user");
   record.user = {user.uid, user.gid, user.additional_gids};
   record.cgroups_path = ContainerCgroupsPath(sandbox.cgroup_path, id, config.systemd_cgroup);
-  MountSources sources = TRY(ResolveMounts(shift, record));
-  record.spec_json = TRY(MakeSpec(sandbox, image, user, sources.mounts, record));
+  MountSources sources =
+      TRY(Traced(&trace, "mounts", [&] { return ResolveMounts(shift, record); }));
+  record.spec_json = TRY(Traced(
+      &trace, "spec", [&] { return MakeSpec(sandbox, image, user, sources.mounts, record); }));
 
   runtime::CreateRequest request;
   request.volumes = std::move(sources.volumes);
   request.sandbox_id = sandbox.id;
   request.container_id = id;
+  request.trace = &trace;
   request.spec_json = record.spec_json;
   request.rootfs = std::move(rootfs.mount);
   // Should our database be lost.
@@ -189,7 +203,9 @@ Result<> Engine::Impl::MakeContainer(const SandboxRecord& sandbox, const image::
     record.pid = TRY(std::move(pid));
   }
   record.phase = ContainerPhase::kCreated;
-  return TRY(FAIL_STEP("container.created", d.records.Put(record))), Ok();
+  return TRY(FAIL_STEP("container.created",
+                       Traced(&trace, "created record", [&] { return d.records.Put(record); }))),
+         Ok();
 }
 
 // As AbandonRun: gone without a trace, or left as exited so that RemoveContainer tries the undo

@@ -27,6 +27,7 @@
 
 #include "base/guarded.h"
 #include "base/rollback.h"
+#include "base/trace.h"
 #include "oci/cgroup_limits.h"
 #include "pod/engine.h"
 #include "pod/event_queue.h"
@@ -57,6 +58,7 @@ struct SandboxObject {
   const std::string id;
   Guarded<State> state;
   std::mutex persist;
+  Trace run_trace;
 };
 
 struct ContainerObject {
@@ -91,6 +93,7 @@ struct ContainerObject {
   const std::string sandbox_id;
   Guarded<State> state;
   std::mutex persist;
+  Trace create_trace, start_trace;
 };
 
 using SandboxPtr = std::shared_ptr<SandboxObject>;
@@ -181,7 +184,8 @@ struct Engine::Impl {
   Result<std::string> JoinRun(const Call& call, SandboxObject& sandbox, const SandboxConfig& config,
                               const std::string& handler);
   Result<> RunNew(const SandboxPtr& sandbox);
-  Result<> MakeSandbox(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo);
+  Result<> MakeSandbox(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo,
+                       Trace& trace);
   Result<> StartParts(const SandboxPlan& plan, const runtime::SandboxSpec& spec,
                       SandboxRecord& record, Rollback& undo);
   void AbandonRun(const SandboxPtr& sandbox, SandboxRecord record, const Error& error, bool clean);
@@ -209,7 +213,7 @@ struct Engine::Impl {
   Result<> CreateNew(const SandboxRecord& sandbox, const ContainerPtr& container);
   Result<image::FoundImage> FindImage(const ContainerConfig& config);
   Result<> MakeContainer(const SandboxRecord& sandbox, const image::FoundImage& image,
-                         ContainerRecord& record, Rollback& undo);
+                         ContainerRecord& record, Rollback& undo, Trace& trace);
   void AbandonCreate(const ContainerPtr& container, ContainerRecord record, const Error& error,
                      bool clean);
   Result<std::string> MakeSpec(const SandboxRecord& sandbox, const image::FoundImage& image,

@@ -18,6 +18,20 @@ Json Parsed(const std::string& text) {
   return json.is_discarded() ? Json() : json;
 }
 
+// Of the calls that this daemon has made; none of those from before its start.
+void AddTrace(Json& json, const char* call, const Trace& trace) {
+  const std::optional<uint32_t> took = trace.took_us();
+  if (!took) return;
+  Json steps = Json::array();
+  for (const Trace::Step& step : trace.Steps()) {
+    Json one = {
+        {"step", step.name.data()}, {"atMicros", step.began_us}, {"tookMicros", step.took_us}};
+    if (step.cpu_us > 0) one["cpuMicros"] = step.cpu_us;
+    steps.push_back(std::move(one));
+  }
+  json["trace"][call] = {{"tookMicros", *took}, {"steps", std::move(steps)}};
+}
+
 StringMap Answer(const Json& json) {
   return {{"info", json.dump(-1, ' ', false, Json::error_handler_t::replace)}};
 }
@@ -38,6 +52,7 @@ Result<StringMap> Engine::Impl::PodSandboxInfo(const std::string& id) {
   if (record.resources) json["resources"] = Parsed(Encode(*record.resources));
   json["config"] = Parsed(Encode(record.config));
   Result<runtime::NetworkStatus> network = d.network.Cached(record.id);
+  AddTrace(json, "RunPodSandbox", sandbox->run_trace);
   json["cniResult"] = network ? Parsed(network->result_json) : Json();
   return Answer(json);
 }
@@ -58,6 +73,8 @@ Result<StringMap> Engine::Impl::ContainerInfo(const std::string& id) {
   json["cgroupsPath"] = record.cgroups_path;
   json["config"] = Parsed(Encode(record.config));
   json["runtimeSpec"] = Parsed(record.spec_json);
+  AddTrace(json, "CreateContainer", container->create_trace);
+  AddTrace(json, "StartContainer", container->start_trace);
   return Answer(json);
 }
 

@@ -71,20 +71,26 @@ Result<std::string> Engine::Impl::JoinRun(const Call& call, SandboxObject& sandb
 
 Result<> Engine::Impl::RunNew(const SandboxPtr& sandbox) {
   SandboxRecord record = sandbox->state.Lock()->record;
-  Result<SandboxPlan> plan =
-      PlanSandbox(record.id, record.config, record.handler, d.host.Facts(), config);
+  Trace& trace = sandbox->run_trace;
+  trace.Begin();
+  Result<SandboxPlan> plan = Traced(&trace, "plan", [&] {
+    return PlanSandbox(record.id, record.config, record.handler, d.host.Facts(), config);
+  });
   if (!plan) {
     AbandonRun(sandbox, record, plan.error(), true);
     return std::move(plan.error());
   }
   record.owns_cgroup = plan->owns_cgroup;
   record.cgroup_path = plan->cgroup_path;
-  if (Result<> intent = FAIL_STEP("pod.intent", d.records.Put(record)); !intent) {
+  Result<> intent = FAIL_STEP(
+      "pod.intent", Traced(&trace, "intent record", [&] { return d.records.Put(record); }));
+  if (!intent) {
     AbandonRun(sandbox, record, intent.error(), true);
     return std::move(intent.error());
   }
   Rollback undo;
-  Result<> made = MakeSandbox(*plan, record, undo);
+  Result<> made = MakeSandbox(*plan, record, undo, trace);
+  trace.End();
   if (!made) {
     std::vector<Rollback::Failure> failures = undo.Run();
     for (const auto& f : failures) {
@@ -108,24 +114,32 @@ Result<> Engine::Impl::RunNew(const SandboxPtr& sandbox) {
   return Ok();
 }
 
-Result<> Engine::Impl::MakeSandbox(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo) {
+Result<> Engine::Impl::MakeSandbox(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo,
+                                   Trace& trace) {
   const std::string id = record.id;
   if (plan.owns_cgroup) {
     undo.Add("control group",
              [this, path = plan.cgroup_path] { return d.host.RemoveCgroup(path); });
-    TRY(FAIL_STEP("pod.cgroup", d.host.CreateCgroup(plan.cgroup_path)));
+    TRY(FAIL_STEP("pod.cgroup", Traced(&trace, "control group",
+                                       [&] { return d.host.CreateCgroup(plan.cgroup_path); })));
   }
   runtime::SandboxSpec spec = plan.spec;
+  spec.trace = &trace;
   // Held by us only as long as it takes: afterwards by the monitor and by the pin.
   if (plan.user_range) {
-    spec.user_ns = std::make_shared<const os::UserNs>(
-        TRY(FAIL_STEP("pod.user-ns", d.runtime.MakeUserNs(*plan.user_range))));
+    spec.user_ns = std::make_shared<const os::UserNs>(TRY(FAIL_STEP(
+        "pod.user-ns",
+        Traced(&trace, "user namespace", [&] { return d.runtime.MakeUserNs(*plan.user_range); }))));
   }
   if (!plan.host_network) {
     undo.Add("network namespace", [this, id] { return d.network.RemoveNs(id); });
-    TRY(FAIL_STEP("pod.netns", spec.user_ns
-                                   ? d.network.PinNs(id, spec.user_ns->network, plan.net_sysctls)
-                                   : d.network.CreateNs(id, plan.net_sysctls)),
+    TRY(FAIL_STEP("pod.netns", Traced(&trace, "network namespace",
+                                      [&] {
+                                        return spec.user_ns
+                                                   ? d.network.PinNs(id, spec.user_ns->network,
+                                                                     plan.net_sysctls)
+                                                   : d.network.CreateNs(id, plan.net_sysctls);
+                                      })),
         "network namespace");
   }
   // Should our database be lost.
@@ -135,7 +149,9 @@ Result<> Engine::Impl::MakeSandbox(const SandboxPlan& plan, SandboxRecord& recor
   spec.record = Encode(kept);
   TRY(StartParts(plan, spec, record, undo));
   record.phase = SandboxPhase::kReady;
-  return TRY(FAIL_STEP("pod.ready", d.records.Put(record))), Ok();
+  return TRY(FAIL_STEP("pod.ready",
+                       Traced(&trace, "ready record", [&] { return d.records.Put(record); }))),
+         Ok();
 }
 
 // CNI and the monitor do not need each other: both at once, and both have ended before anything is
@@ -153,7 +169,9 @@ Result<> Engine::Impl::StartParts(const SandboxPlan& plan, const runtime::Sandbo
   }
   undo.Add("network", [this, id] { return d.network.Detach(id); });
   std::optional<Result<runtime::NetworkStatus>> attached;
-  RunBoth(start, [&] { attached = FAIL_STEP("pod.attach", d.network.Attach(plan.network)); });
+  runtime::PodNetwork traced = plan.network;
+  traced.trace = spec.trace;
+  RunBoth(start, [&] { attached = FAIL_STEP("pod.attach", d.network.Attach(traced)); });
   record.network_attached = true;
   runtime::NetworkStatus network = TRY(std::move(*attached), "set up the network");
   record.handle = TRY(std::move(*started), "start the monitor");

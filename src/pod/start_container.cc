@@ -44,13 +44,16 @@ Result<> Engine::Impl::StartContainer(const Call& call, const std::string& id) {
 
 Result<> Engine::Impl::StartClaimed(ContainerObject& container) {
   int64_t now = d.clock.WallNanos();
+  container.start_trace.Begin();
   Result<> started = Ok();
   if (ContainerRecord record = container.state.Lock()->record; IsNeverMade(record)) {
     started = Error(Code::kFailedPrecondition, record.message);
   } else {
-    started = FAIL_STEP("container.start", d.runtime.Start(container.sandbox_id, container.id));
+    started = FAIL_STEP("container.start", d.runtime.Start(container.sandbox_id, container.id,
+                                                           &container.start_trace));
   }
   FinishStart(container, now, started);
+  container.start_trace.End();
   return started;
 }
 
@@ -99,7 +102,8 @@ void Engine::Impl::FinishStart(ContainerObject& container, int64_t started_at,
   }
   container.state.NotifyAll();
   (void)FAIL_POINT("container.started.before");
-  PersistOrLog(container);
+  (void)Traced(&container.start_trace, "running record",
+               [&] { return PersistOrLog(container), true; });
   (void)FAIL_POINT("container.started.after");
   if (outcome) {
     if (exit) queue->Push(runtime::ContainerExited{container.sandbox_id, container.id, *exit});

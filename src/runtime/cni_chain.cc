@@ -41,7 +41,9 @@ Result<oci::CniResult> CniChain::Add(const CniTarget& target, const Step& step) 
     oci::PluginInput input = Input();
     input.runtime = &target.runtime;
     if (!first) input.prev_result = last.raw;
-    const std::string printed = TRY(FAIL_STEP("network.add", Run(i, "ADD", &target, input)));
+    const std::string printed =
+        TRY(FAIL_STEP("network.add", Traced(target.trace, StrCat("cni ADD ", list_.plugins[i].type),
+                                            [&] { return Run(i, "ADD", &target, input); })));
     // Assigned after the call: input.prev_result points into the old value.
     last = TRY(oci::ParseCniResult(printed, list_.cni_version),
                StrCat("cni ADD: plugin ", Quote(list_.plugins[i].type), ": result"));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/trace.h"
 #include "oci/cni.h"
 #include "runtime/cni_plugins.h"
 
@@ -21,6 +22,7 @@ struct CniTarget {
   std::string ifname;
   std::string args;  // CNI_ARGS
   oci::RuntimeConfig runtime;
+  Trace* trace = nullptr;  // of ADD
 };
 
 class CniChain {

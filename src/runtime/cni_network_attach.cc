@@ -35,6 +35,7 @@ Result<CniTarget> CniNetwork::TargetOf(const CniRecord& record) const {
   target.ifname = record.ifname;
   target.args = TRY(BuildCniArgs(record.pod));
   target.runtime = TRY(BuildRuntimeConfig(record.pod));
+  target.trace = record.pod.trace;
   return target;
 }
 
@@ -129,7 +130,7 @@ Result<NetworkStatus> CniNetwork::Attach(const PodNetwork& pod) {
     return Error(Code::kFailedPrecondition, StrCat(OfPod(id), ": it has no network namespace"));
   // A call that was cut short: what it did is undone with what it wrote.
   if (TRY(records_.Exists(id), OfPod(id))) TRY(DetachLocked(id));
-  Result<CniRecord> record = MakeRecord(pod);
+  Result<CniRecord> record = Traced(pod.trace, "cni record", [&] { return MakeRecord(pod); });
   if (!record) {
     // The intent may have reached the disk although writing it failed; no plugin has run.
     Result<> removed = records_.Remove(id);

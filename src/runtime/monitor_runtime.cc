@@ -33,6 +33,12 @@ Result<> CheckIds(const std::string& sandbox_id, const std::string& container_id
   return Ok();
 }
 
+// The monitor's clock is ours.
+void AddProgram(Trace& trace, const char* step, const monitor::ProgramTime& time) {
+  trace.Add(step, Trace::Clock::time_point(std::chrono::nanoseconds(time.began_at)),
+            std::chrono::microseconds(time.took_us), time.cpu_us);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<MonitorRuntime>> MonitorRuntime::Make(MonitorRuntimeConfig config) {
@@ -154,7 +160,9 @@ Result<int> MonitorRuntime::Create(CreateRequest request) {
                  StrCat(what, ": more than ", monitor::kMaxVolumes, " volumes of images"));
   std::shared_ptr<MonitorClient> client = TRY(Client(request.sandbox_id));
   os::DirFd pod = TRY(OpenPod(request.sandbox_id));
-  TRY(FAIL_STEP("runtime.bundle", PrepareBundle(pod, request)), what);
+  TRY(FAIL_STEP("runtime.bundle",
+                Traced(request.trace, "bundle", [&] { return PrepareBundle(pod, request); })),
+      what);
   monitor::Create create;
   create.container_id = request.container_id;
   create.terminal = request.terminal;
@@ -179,9 +187,18 @@ Result<int> MonitorRuntime::Create(CreateRequest request) {
                         "image volumes"));
   create.volumes = static_cast<uint32_t>(request.volumes.size());
   for (const Volume& volume : request.volumes) fds.push_back(volume.mount.fd());
+  create.timed = request.trace != nullptr && client->hello().version >= monitor::kTimedVersion;
   const MonitorClient::Answer answer =
-      TRY(client->Call(Type::kCreate, create, milliseconds(create.timeout_ms) + kGrace, fds), what);
-  return static_cast<int>(TRY(MonitorClient::Decoded<monitor::PidAnswer>(answer)).pid);
+      TRY(Traced(request.trace, "monitor: create",
+                 [&] {
+                   return client->Call(Type::kCreate, create,
+                                       milliseconds(create.timeout_ms) + kGrace, fds);
+                 }),
+          what);
+  const auto created = TRY(MonitorClient::Decoded<monitor::PidAnswer>(answer));
+  if (create.timed && created.time)
+    AddProgram(*request.trace, "oci runtime: create", *created.time);
+  return static_cast<int>(created.pid);
 }
 
 Result<> MonitorRuntime::Call(Type type, const std::string& sandbox_id,
@@ -195,8 +212,22 @@ Result<> MonitorRuntime::Call(Type type, const std::string& sandbox_id,
   return Ok();
 }
 
-Result<> MonitorRuntime::Start(const std::string& sandbox_id, const std::string& container_id) {
-  TRY(Call(Type::kStart, sandbox_id, container_id), StrCat("start container ", container_id));
+Result<> MonitorRuntime::Start(const std::string& sandbox_id, const std::string& container_id,
+                               Trace* trace) {
+  const std::string what = StrCat("start container ", container_id);
+  TRY(CheckIds(sandbox_id, container_id), what);
+  std::shared_ptr<MonitorClient> client = TRY(Client(sandbox_id), what);
+  monitor::ContainerCall call;
+  call.container_id = container_id;
+  call.timeout_ms = static_cast<uint32_t>(config_.call_timeout.count());
+  call.timed = trace != nullptr && client->hello().version >= monitor::kTimedVersion;
+  const MonitorClient::Answer answer =
+      TRY(Traced(trace, "monitor: start",
+                 [&] { return client->Call(Type::kStart, call, config_.call_timeout + kGrace); }),
+          what);
+  if (!call.timed) return Ok();
+  const auto started = TRY(MonitorClient::Decoded<monitor::TimeAnswer>(answer), what);
+  AddProgram(*trace, "oci runtime: start", started.time);
   return Ok();
 }
 

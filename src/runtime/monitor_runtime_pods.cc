@@ -41,16 +41,21 @@ Result<SandboxHandle> MonitorRuntime::StartSandbox(const SandboxSpec& spec) {
 
 Result<SandboxHandle> MonitorRuntime::StartSteps(const SandboxSpec& spec) {
   const OciHandler* handler = TRY(handlers_.Resolve(spec.handler));
-  os::DirFd pod = TRY(FAIL_STEP("monitor.directory", MakePodDir(spec, handler->name)));
+  os::DirFd pod = TRY(FAIL_STEP("monitor.directory", Traced(spec.trace, "run directory", [&] {
+                                  return MakePodDir(spec, handler->name);
+                                })));
   os::Fd shm = spec.shm_bytes > 0 ? TRY(MakeShm(pod, spec), "shm") : os::Fd();
   if (!spec.log_directory.empty())
     TRY(os::DirFd::MakeTrusted(spec.log_directory, 0755), "log directory");
-  std::shared_ptr<MonitorClient> client = TRY(SpawnMonitor(spec.sandbox_id, pod));
+  std::shared_ptr<MonitorClient> client = TRY(
+      Traced(spec.trace, "spawn the monitor", [&] { return SpawnMonitor(spec.sandbox_id, pod); }));
   monitor::HelloAnswer hello = client->hello();
   if (!hello.warning.empty())
     LogDebug(StrCat("monitor of sandbox ", spec.sandbox_id, ": ", hello.warning));
   const monitor::SetupAnswer made =
-      TRY(FAIL_STEP("monitor.setup", SetUp(*client, spec, *handler, shm)), "monitor");
+      TRY(FAIL_STEP("monitor.setup", Traced(spec.trace, "set up the monitor",
+                                            [&] { return SetUp(*client, spec, *handler, shm); })),
+          "monitor");
   hello.pid_ns_init = made.pid_ns_init;
   hello.user_ns_fd = made.user_ns_fd;
   hello.new_ipc = spec.new_ipc_namespace;

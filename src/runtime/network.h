@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/trace.h"
 #include "os/fd.h"
 
 namespace berth::runtime {
@@ -31,6 +32,7 @@ struct PodNetwork {
   std::vector<std::string> dns_servers, dns_searches, dns_options;
   // kubernetes.io/ingress-bandwidth and egress-bandwidth are read.
   std::map<std::string, std::string> annotations;
+  Trace* trace = nullptr;  // of Attach, lent for the call
 };
 
 struct NetworkStatus {

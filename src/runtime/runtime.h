@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/trace.h"
 #include "os/fd.h"
 #include "os/mount.h"
 #include "os/userns.h"
@@ -50,6 +51,7 @@ struct SandboxSpec {
   std::shared_ptr<const os::UserNs> user_ns;
   uint32_t root_id = 0;
   std::string record;  // kept with the pod, for Remembered; what it says is the caller's business
+  Trace* trace = nullptr;  // lent for the call
 };
 
 // Where a started pod's pieces are. Paths are for the OCI spec: the OCI runtime opens them on our behalf.
@@ -78,7 +80,8 @@ struct CreateRequest {
   std::string log_directory;  // trusted path of the sandbox; empty: discard
   std::string log_path;       // relative to it, no ".."; empty: discard
   std::chrono::nanoseconds timeout = std::chrono::minutes(2);
-  std::string record;  // as SandboxSpec's
+  std::string record;      // as SandboxSpec's
+  Trace* trace = nullptr;  // lent for the call
 };
 
 struct ExecRequest {
@@ -198,7 +201,8 @@ class Runtime {
   // `create` of the OCI runtime. Returns the init pid. A failure carries the OCI runtime's own
   // words and has left nothing but what Delete removes.
   virtual Result<int> Create(CreateRequest request) = 0;
-  virtual Result<> Start(const std::string& sandbox_id, const std::string& container_id) = 0;
+  virtual Result<> Start(const std::string& sandbox_id, const std::string& container_id,
+                         Trace* trace = nullptr) = 0;
   // To the init process, by pidfd; a container that has exited is success.
   virtual Result<> Signal(const std::string& sandbox_id, const std::string& container_id,
                           int signal) = 0;

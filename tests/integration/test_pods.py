@@ -47,6 +47,26 @@ def test_pod_lives_from_ready_to_not_ready_to_gone(node):
 
 
 @test
+def test_trace_says_what_each_step_of_a_start_took(node):
+    with node.pod() as pod:
+        container = pod.run()
+        text = node.berth("trace", pod.id[:13]).out
+        contains(text, f"pod {pod.id}", "RunPodSandbox: ", "intent record", "network namespace", "cni ADD bridge", "spawn the monitor",
+                 "ready record", f"container {container.id}", "CreateContainer: ", "root file system", "  spec\n",
+                 "oci runtime: create", "created record", "StartContainer: ", "oci runtime: start", "running record")
+        trace = node.json("inspect", container.id)["info"]["trace"]["CreateContainer"]
+        took = {step["step"]: step for step in trace["steps"]}
+        own, call = took["oci runtime: create"], took["monitor: create"]
+        assert 0 < own["cpuMicros"] and own["tookMicros"] <= call["tookMicros"] <= trace["tookMicros"], trace
+        assert call["atMicros"] <= own["atMicros"], trace
+        contains(node.berth("trace", container.id).out, f"container {container.id}", "oci runtime: start")
+        contains(node.berth("trace", "0" * 64, check=False).err, f"{'0' * 64} not found")
+        node.stop_daemon()
+        node.start()
+        contains(node.berth("trace", pod.id).out, f"pod {pod.id}\n  no trace: it was started before berthd was")
+
+
+@test
 def test_the_same_pod_again_gives_the_same_id(node):
     with node.pod() as pod:
         equal(node.crictl("runp", pod.path).out.strip(), pod.id, "id")

@@ -103,6 +103,7 @@ Result<SandboxHandle> FakeRuntime::StartSandbox(const SandboxSpec& spec) {
   Sandbox sandbox{spec, MakeHandle(spec, state->next_pid), true};
   state->next_pid += 2;
   sandbox.spec.user_ns.reset();
+  sandbox.spec.trace = nullptr;
   SandboxHandle handle = sandbox.handle;
   state->sandboxes.emplace(spec.sandbox_id, std::move(sandbox));
   if (late) return std::move(*late);
@@ -162,7 +163,8 @@ Result<int> FakeRuntime::Create(CreateRequest request) {
   return pid;
 }
 
-Result<> FakeRuntime::Start(const std::string& sandbox_id, const std::string& container_id) {
+Result<> FakeRuntime::Start(const std::string& sandbox_id, const std::string& container_id,
+                            Trace*) {
   Late late = TRY(Enter("Start", container_id));
   auto state = state_.Lock();
   Container* container = TRY(Find(*state, sandbox_id, container_id));

@@ -115,7 +115,8 @@ class FakeRuntime final : public Runtime {
   std::string VolumePath(const std::string& sandbox_id, const std::string& container_id,
                          size_t index) const override;
   Result<int> Create(CreateRequest request) override;
-  Result<> Start(const std::string& sandbox_id, const std::string& container_id) override;
+  Result<> Start(const std::string& sandbox_id, const std::string& container_id,
+                 Trace* trace = nullptr) override;
   Result<> Signal(const std::string& sandbox_id, const std::string& container_id,
                   int signal) override;
   Result<> Update(const std::string& sandbox_id, const std::string& container_id,
