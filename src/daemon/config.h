@@ -55,6 +55,8 @@ struct Config {
   int64_t stream_creation_timeout_s = 30;
   int64_t stream_idle_timeout_s = 4 * 3600;
 
+  std::string cadvisor = "auto";
+
   std::vector<std::string> certs_dirs = {"/etc/berth/certs.d", "/etc/containerd/certs.d"};
   std::vector<std::string> docker_configs;
   std::string http_proxy;

@@ -93,6 +93,12 @@ const auto& Table() {
       ConfigKey{"streaming.idle_timeout_s", NUMBER(stream_idle_timeout_s, 1, 604800),
                 "Seconds without a byte after which a session is ended."},
 
+      ConfigKey{"metrics.cadvisor", CHOICE(cadvisor, "auto", "on", "off"),
+                "Answer the kubelet's cAdvisor on /run/crio/crio.sock as CRI-O does, and name "
+                "control groups so that "
+                "it knows them: /metrics/cadvisor then has pods' names. auto: unless CRI-O is on "
+                "the node."},
+
       ConfigKey{"image.certs_dirs", LIST(certs_dirs),
                 "Directories with <registry host>/hosts.toml, containerd's format; the first that "
                 "knows the host counts, read anew for each pull."},

@@ -27,6 +27,7 @@ namespace berth::daemon {
 namespace {
 
 constexpr std::chrono::seconds kStreamPatience{5};
+constexpr std::chrono::milliseconds kCadvisorPatience{1000};
 
 // The usual variables, in both spellings.
 std::string OrEnvironment(const std::string& configured, const char* upper, const char* lower) {
@@ -170,10 +171,34 @@ Result<> Node::OpenParts(const std::string& libexec) {
   return Ok();
 }
 
+// What cAdvisor is told is asked of berth-stream, and it asks nobody while CRI-O is there.
+Result<> Node::OpenCadvisorSocket() {
+  if (config_.cadvisor == "off") return Ok();
+  const bool is_auto = config_.cadvisor == "auto";
+  for (const char* crio : {"/usr/bin/crio", "/usr/local/bin/crio"}) {
+    if (is_auto && ::access(crio, F_OK) == 0) {
+      LogInfo(StrCat(crio, " is installed: cAdvisor is left to it (metrics.cadvisor)"));
+      return Ok();
+    }
+  }
+  const os::DirFd pod = TRY(root_.MakeOrOpenDir("pod", 0700), "pod");
+  TRY(pod.MakeOrOpenDir("diff", 0700), "pod/diff");
+  Result<os::Fd> socket = sessions::ListenForCadvisor(sessions::kCadvisorSocket);
+  if (!socket && !is_auto) return std::move(socket.error());
+  if (!socket) {
+    LogWarn(StrCat(socket.error().message(), "; going on without (metrics.cadvisor)"));
+    return Ok();
+  }
+  cadvisor_socket_ = std::move(*socket);
+  for_cadvisor_ = true;
+  return Ok();
+}
+
 Result<> Node::MakeEngine() {
   pod::EngineConfig engine;
   engine.systemd_cgroup = systemd_cgroup_;
   engine.default_cgroup_parent = config_.cgroup_parent;
+  engine.cgroups_for_cadvisor = for_cadvisor_;
   engine.default_runtime_handler = config_.default_handler;
   for (const auto& [name, handler] : config_.handlers)
     engine.allowed_annotations[name] = handler.allowed_annotations;
@@ -195,6 +220,8 @@ Result<> Node::StartStreams(const std::string& libexec) {
   options.tls_client_ca = config_.stream_tls_client_ca;
   options.creation_timeout = std::chrono::seconds(config_.stream_creation_timeout_s);
   options.idle_timeout = std::chrono::seconds(config_.stream_idle_timeout_s);
+  options.info_socket = std::move(cadvisor_socket_);
+  options.view = {.root = config_.root, .patience = kCadvisorPatience};
   streams_ = TRY(sessions::StreamServer::Start(std::move(options), *engine_, clock_));
   // A kubelet that asks at once should find it; without it the rest works all the same.
   if (Result<> ready = streams_->WaitReady(kStreamPatience); !ready)
@@ -223,6 +250,7 @@ Result<std::unique_ptr<Node>> Node::Start(const Config& config, const std::strin
   std::string libexec = config.libexec_dir.empty() ? executable_dir : config.libexec_dir;
   TRY(node->OpenDirectories());
   TRY(node->OpenParts(libexec));
+  TRY(node->OpenCadvisorSocket());
   TRY(node->MakeEngine(), "recover");
   TRY(node->StartStreams(libexec));
   TRY(node->Serve());

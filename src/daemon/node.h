@@ -44,12 +44,15 @@ class Node {
   Node() = default;
   Result<> OpenDirectories();
   Result<> OpenParts(const std::string& libexec);
+  Result<> OpenCadvisorSocket();
   Result<> MakeEngine();
   Result<> StartStreams(const std::string& libexec);
   Result<> Serve();
 
   Config config_;
   bool systemd_cgroup_ = false;
+  bool for_cadvisor_ = false;
+  os::Fd cadvisor_socket_;  // until the streaming server has it
   os::DirFd root_;
   os::DirFd state_;
   os::Fd root_lock_;

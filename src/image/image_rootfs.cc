@@ -118,7 +118,7 @@ Result<Rootfs> ImageStore::PrepareRootfs(const std::string& container_id,
       FAIL_STEP("rootfs.directory", layers_.containers().MakeOrOpenDir(container_id, 0700)), what);
   TRY(NoteUse(dir, StrCat("rootfs ", image.id)), what);
   options.work = TRY(dir.MakeOrOpenDir("work", 0700), what);
-  options.upper = TRY(PrepareTop(dir, "upper", layers, shift), what);
+  options.upper = TRY(PrepareTop(dir, "diff", layers, shift), what);
   options.lower = TRY(Lowers(images, TRY(LayerStore::InitLayer(images)), layers), what);
   const auto overlay = [&] {
     return shift ? os::OverlayOfDetached(std::move(options), std::move(images.mount))

@@ -37,8 +37,8 @@ void RootfsUsageMeter::Measure(const std::string& id) {
   }
   const std::chrono::nanoseconds began = clock_.Monotonic();
   auto measure = [&]() -> Result<os::TreeUsage> {
-    const os::DirFd upper = TRY(containers_.OpenDir(StrCat(id, "/upper")));
-    return os::MeasureTree(upper, kMaxInodes);
+    const os::DirFd own = TRY(containers_.OpenDir(StrCat(id, "/diff")));
+    return os::MeasureTree(own, kMaxInodes);
   };
   Result<os::TreeUsage> tree = measure();
   const std::chrono::nanoseconds now = clock_.Monotonic();

@@ -26,7 +26,7 @@ class RootfsUsageMeter {
   static constexpr std::chrono::milliseconds kBudget{50};
   static constexpr uint64_t kMaxInodes = 5'000'000;
 
-  // `containers` holds <container id>/upper; both outlive the meter.
+  // `containers` holds <container id>/diff; both outlive the meter.
   RootfsUsageMeter(const os::DirFd& containers, const Clock& clock)
       : containers_(containers), clock_(clock) {}
 

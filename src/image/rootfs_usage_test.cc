@@ -26,7 +26,7 @@ class RootfsUsageTest : public ::testing::Test {
  protected:
   void Make(const std::string& id) {
     ASSERT_TRUE(temp_.dir().MakeDir(id, 0700));
-    ASSERT_TRUE(temp_.dir().MakeDir(id + "/upper", 0700));
+    ASSERT_TRUE(temp_.dir().MakeDir(id + "/diff", 0700));
   }
   void Write(const std::string& path, size_t bytes) {
     ASSERT_TRUE(temp_.dir().WriteFile(path, std::string(bytes, 'x'), 0600));
@@ -42,7 +42,7 @@ TEST_F(RootfsUsageTest, MeasuredAtOnceAndAgainAfterTenSeconds) {
   ASSERT_TRUE(first.contains("a"));
   EXPECT_EQ(first["a"].inodes, 1U);
   EXPECT_GT(first["a"].timestamp, 0);
-  Write("a/upper/file", 100'000);
+  Write("a/diff/file", 100'000);
   clock_.Advance(std::chrono::milliseconds(9'900));
   auto kept = meter_.Read({"a"});
   EXPECT_EQ(kept["a"].inodes, 1U);
@@ -67,7 +67,7 @@ TEST_F(RootfsUsageTest, ALargeTreeIsWalkedLessOften) {
   clock_.step = std::chrono::seconds(1);  // a walk takes a second
   meter_.Read({"a"});
   clock_.step = std::chrono::seconds(0);
-  Write("a/upper/file", 1);
+  Write("a/diff/file", 1);
   clock_.Advance(std::chrono::seconds(40));
   EXPECT_EQ(meter_.Read({"a"})["a"].inodes, 1U);
   clock_.Advance(std::chrono::seconds(10));

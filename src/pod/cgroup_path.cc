@@ -59,9 +59,16 @@ Result<PodCgroup> PlanPodCgroup(const std::string& given, const std::string& def
 }
 
 std::string ContainerCgroupsPath(const std::string& pod_cgroup, const std::string& container_id,
-                                 bool systemd) {
-  if (systemd) return StrCat(pod_cgroup, ":berth:", container_id);
-  return StrCat(pod_cgroup == "/" ? "" : pod_cgroup, "/", container_id);
+                                 const CgroupNames& names) {
+  if (names.systemd)
+    return StrCat(pod_cgroup, names.for_cadvisor ? ":crio:" : ":berth:", container_id);
+  return StrCat(pod_cgroup == "/" ? "" : pod_cgroup, names.for_cadvisor ? "/crio-" : "/",
+                container_id);
+}
+
+std::string NetworkCgroup(const std::string& pod_cgroup, const std::string& sandbox_id,
+                          bool systemd) {
+  return CgroupOf(ContainerCgroupsPath(pod_cgroup, sandbox_id, {systemd, true}), systemd);
 }
 
 std::string CgroupOf(const std::string& path, bool systemd) {

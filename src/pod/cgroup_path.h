@@ -20,10 +20,18 @@ struct PodCgroup {
 Result<PodCgroup> PlanPodCgroup(const std::string& given, const std::string& default_parent,
                                 const std::string& sandbox_id, bool systemd);
 
-// linux.cgroupsPath: "<pod>/<id>", or "<slice>:berth:<id>" which crun and runc turn into
-// berth-<id>.scope.
+struct CgroupNames {
+  bool systemd = false;
+  // As cAdvisor knows CRI-O's: it looks at no others (docs/decisions/0015).
+  bool for_cadvisor = false;
+};
+// linux.cgroupsPath: "<pod>/<id>", or "<slice>:berth:<id>" which crun and runc turn into berth-<id>.scope; for cAdvisor
+// "<pod>/crio-<id>" and "<slice>:crio:<id>".
 std::string ContainerCgroupsPath(const std::string& pod_cgroup, const std::string& container_id,
-                                 bool systemd);
+                                 const CgroupNames& names);
+// The empty group that stands for the pod's network, for cAdvisor; a path as CgroupOf gives it.
+std::string NetworkCgroup(const std::string& pod_cgroup, const std::string& sandbox_id,
+                          bool systemd);
 
 // Where the group of a cgroups_path or a pod's group is, below every hierarchy (systemd.slice(5): "a-b.slice" lies in
 // "a.slice"):

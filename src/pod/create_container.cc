@@ -168,7 +168,7 @@ Result<> Engine::Impl::MakeContainer(const SandboxRecord& sandbox, const image::
                                              })),
           "user");
   record.user = {user.uid, user.gid, user.additional_gids};
-  record.cgroups_path = ContainerCgroupsPath(sandbox.cgroup_path, id, config.systemd_cgroup);
+  record.cgroups_path = ContainerCgroupsPath(sandbox.cgroup_path, id, NamesOf(config));
   MountSources sources =
       TRY(Traced(&trace, "mounts", [&] { return ResolveMounts(shift, record); }));
   record.spec_json = TRY(Traced(

@@ -29,6 +29,7 @@ namespace berth::pod {
 struct EngineConfig {
   bool systemd_cgroup = false;
   std::string default_cgroup_parent = "/berth";  // for pods that name none
+  bool cgroups_for_cadvisor = false;             // their names, and one more per pod: cgroup_path.h
   // Annotations that may reach the OCI spec, per handler; everything else stays out
   // (CVE-2024-3154).
   std::map<std::string, std::vector<std::string>> allowed_annotations;

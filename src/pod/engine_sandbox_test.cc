@@ -37,6 +37,26 @@ TEST(EngineSandbox, Rule25WithTheHostsNetworkThereIsNoNamespaceNoCniAndNoAddress
   world.ExpectNothingLeft();
 }
 
+TEST(EngineSandbox, ForCadvisorAPodHasAGroupThatStandsForItsNetwork) {
+  World world;
+  world.config.cgroups_for_cadvisor = true;
+  ASSERT_TRUE(world.Restart());
+  std::string id = *world.Run();
+  const std::string group = "/berth/" + id;
+  EXPECT_EQ(world.host.Cgroups(), (std::set<std::string>{group, group + "/crio-" + id}));
+  std::string container = *world.Create(id);
+  EXPECT_EQ(world.records.Containers().at(container).cgroups_path, group + "/crio-" + container);
+  EXPECT_TRUE(world.engine->StopPodSandbox({}, id));
+  EXPECT_EQ(world.host.Cgroups(), std::set<std::string>{group});
+  EXPECT_TRUE(world.engine->RemovePodSandbox({}, id));
+  world.ExpectNothingLeft();
+
+  SandboxConfig config = MinimalSandboxConfig("host");
+  config.security.namespaces.network = NamespaceMode::kNode;
+  id = *world.engine->RunPodSandbox({}, config, "");
+  EXPECT_EQ(world.host.Cgroups(), std::set<std::string>{"/berth/" + id});
+}
+
 TEST(EngineSandbox, AnUnknownHandlerIsRefusedBeforeAnythingIsMade) {
   World world;
   auto id = world.engine->RunPodSandbox({}, MinimalSandboxConfig(), "nope");

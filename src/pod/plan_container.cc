@@ -257,7 +257,7 @@ Result<oci::ContainerPlan> PlanContainer(const ContainerInputs& in) {
   plan.pod_files = PlanFiles(in);
   plan.has_mqueue = in.facts.has_mqueue;
   plan.namespaces = TRY(PlanNamespacesOf(in), who);
-  plan.cgroups_path = ContainerCgroupsPath(in.sandbox.cgroup_path, in.id, in.engine.systemd_cgroup);
+  plan.cgroups_path = ContainerCgroupsPath(in.sandbox.cgroup_path, in.id, NamesOf(in.engine));
   plan.cgroup_v2 = in.facts.cgroup_v2;
   plan.resources = PlanResourcesOf(in.config.resources, in.facts);
   plan.min_oom_score_adj = in.facts.oom_score_adj_floor;

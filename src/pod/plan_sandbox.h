@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "pod/cgroup_path.h"
 #include "pod/engine.h"
 #include "pod/types.h"
 #include "runtime/host.h"
@@ -26,6 +27,10 @@ struct SandboxPlan {
   bool owns_cgroup = false;
   std::optional<os::IdRange> user_range;  // of a user namespace to be made for the pod
 };
+
+inline CgroupNames NamesOf(const EngineConfig& engine) {
+  return {.systemd = engine.systemd_cgroup, .for_cadvisor = engine.cgroups_for_cadvisor};
+}
 
 // `handler` is the resolved name of a configured OCI runtime.
 Result<SandboxPlan> PlanSandbox(const std::string& id, const SandboxConfig& config,

@@ -195,9 +195,15 @@ TEST(CgroupPath, Forms) {
   EXPECT_EQ(PlanPodCgroup("/kubepods.slice/kubepods-pod1.slice", "/berth", kPod, true)->path,
             "kubepods-pod1.slice");
   EXPECT_EQ(PlanPodCgroup("", "/berth", kPod, true)->path, "system.slice");
-  EXPECT_EQ(ContainerCgroupsPath("/", "c", false), "/c");
-  EXPECT_EQ(ContainerCgroupsPath("/p", "c", false), "/p/c");
-  EXPECT_EQ(ContainerCgroupsPath("p.slice", "c", true), "p.slice:berth:c");
+  EXPECT_EQ(ContainerCgroupsPath("/", "c", {}), "/c");
+  EXPECT_EQ(ContainerCgroupsPath("/p", "c", {}), "/p/c");
+  EXPECT_EQ(ContainerCgroupsPath("p.slice", "c", {.systemd = true}), "p.slice:berth:c");
+  EXPECT_EQ(ContainerCgroupsPath("/p", "c", {.for_cadvisor = true}), "/p/crio-c");
+  EXPECT_EQ(ContainerCgroupsPath("p.slice", "c", {.systemd = true, .for_cadvisor = true}),
+            "p.slice:crio:c");
+  EXPECT_EQ(NetworkCgroup("/p", "s", false), "/p/crio-s");
+  EXPECT_EQ(NetworkCgroup("kubepods-p.slice", "s", true),
+            "/kubepods.slice/kubepods-p.slice/crio-s.scope");
 }
 
 TEST(CgroupPath, WhatIsNoPathIsRefused) {  // S22

@@ -123,6 +123,12 @@ Result<> Engine::Impl::MakeSandbox(const SandboxPlan& plan, SandboxRecord& recor
     TRY(FAIL_STEP("pod.cgroup", Traced(&trace, "control group",
                                        [&] { return d.host.CreateCgroup(plan.cgroup_path); })));
   }
+  if (config.cgroups_for_cadvisor && !plan.host_network) {
+    const std::string path = NetworkCgroup(plan.cgroup_path, id, config.systemd_cgroup);
+    undo.Add("control group of the network",
+             [this, path] { return d.host.RemoveCgroup(path, runtime::Host::Parent::kOfOthers); });
+    TRY(d.host.CreateCgroup(path));
+  }
   runtime::SandboxSpec spec = plan.spec;
   spec.trace = &trace;
   // Held by us only as long as it takes: afterwards by the monitor and by the pin.

@@ -106,6 +106,12 @@ Result<> Engine::Impl::Dismantle(const SandboxRecord& record) {
     if (ok) note("network namespace", FAIL_STEP("pod.netns-remove", d.network.RemoveNs(record.id)));
   }
   note("end the monitor", FAIL_STEP("pod.monitor-stop", d.runtime.StopSandbox(record.id)));
+  // Whether it was made is not in the record: not there is success.
+  if (!record.cgroup_path.empty()) {
+    note("control group of the network",
+         d.host.RemoveCgroup(NetworkCgroup(record.cgroup_path, record.id, config.systemd_cgroup),
+                             runtime::Host::Parent::kOfOthers));
+  }
   return first;
 }
 

@@ -72,8 +72,9 @@ class Host {
   virtual Result<std::vector<oci::CdiFile>> ReadCdiFiles() = 0;
   // The pod-level group of a pod whose cgroup_parent is empty; cgroupfs driver only. Create is idempotent.
   virtual Result<> CreateCgroup(const std::string& path) = 0;
-  // Removes the empty group and our parent of it if that is empty too; not there: success.
-  virtual Result<> RemoveCgroup(const std::string& path) = 0;
+  // Removes the empty group; not there: success. kOurs: the group above it too, if it is empty then.
+  enum class Parent { kOurs, kOfOthers };
+  virtual Result<> RemoveCgroup(const std::string& path, Parent parent = Parent::kOurs) = 0;
 
   // Files of one control group by name ("cpu.shares", "memory.max"): content, trimmed. Files that are not there
   // are left out; NotFound when the group is not.

@@ -151,9 +151,10 @@ Result<> LinuxHost::CreateCgroup(const std::string& path) {
   return made;
 }
 
-Result<> LinuxHost::RemoveCgroup(const std::string& path) {
+Result<> LinuxHost::RemoveCgroup(const std::string& path, Parent parent_group) {
   const std::string checked = TRY(os::Cgroups::CheckPath(path));
   TRY(cgroups_.Remove(checked));
+  if (parent_group == Parent::kOfOthers) return Ok();
   const std::string_view parent = std::string_view(checked).substr(0, checked.rfind('/'));
   const size_t slash = parent.rfind('/');
   if (slash == std::string_view::npos) return Ok();

@@ -151,7 +151,7 @@ def test_the_hosts_network_has_no_counters_and_a_given_parent_is_the_pods_group(
         container = pod.run(["sh", "-c", "while :; do :; done"])
         stats = eventually(lambda: pod_stats(node, pod.id)["linux"])
         assert not stats.get("network"), stats["network"]
-        contains(pathlib.Path(f"/proc/{container.process()}/cgroup").read_text(), f"{group}/{container.id}")
+        contains(pathlib.Path(f"/proc/{container.process()}/cgroup").read_text(), f"{group}/crio-{container.id}")
         inside = number(container_stats(node, container.id)["cpu"]["usageCoreNanoSeconds"])
         assert number(pod_stats(node, pod.id)["linux"]["cpu"]["usageCoreNanoSeconds"]) >= inside
         metrics = metrics_of(node, pod.id)

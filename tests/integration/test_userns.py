@@ -37,7 +37,7 @@ def basics(node, handler):
               ["1000:1001"] + ["0:0"] * 5, "owners")
         first.sh("chown 5:6 /data/kept && touch /data/mine && echo '10.0.0.1 x' >> /etc/hosts")
         equal(first.sh("stat -c %u:%g /data/kept /data/mine").split(), ["5:6", "0:0"], "owners after writing")
-        upper = node.root / "containers" / first.id / "upper"
+        upper = node.root / "containers" / first.id / "diff"
         equal(os.stat(upper / "data/mine").st_uid, BASE, "a new file on disk")
         contains(first.exec("sh", "-c", "echo 1 > /proc/sys/kernel/core_pattern", check=False).text, "can't create")
         contains(first.sh("ip addr show lo; hostname"), "127.0.0.1")

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Static pods, restarts of the kubelet and of berthd, events instead of lists, statistics."""
 import json
+import re
 import time
+import urllib.request
 
 from cluster import NODE
-from objects import container, pod, status_of
+from objects import WEB, container, pod, status_of
 from support.suite import contains, equal, eventually, test
 
 SUMMARY = f"/api/v1/nodes/{NODE}/proxy/stats/summary"
@@ -81,6 +83,34 @@ def test_statistics_of_node_and_pods(cluster):
     for series in ("container_cpu_usage_seconds_total", "container_memory_working_set_bytes", "container_start_time_seconds"):
         contains(text, f'{series}{{container="main",namespace="default",pod="busy"}}')
     contains(text, 'pod_cpu_usage_seconds_total{namespace="default",pod="busy"}', "node_cpu_usage_seconds_total")
+
+
+@test(seconds=240)
+def test_cadvisor_knows_whose_control_groups_they_are(cluster):
+    """With the kubelet's default feature gates: CPU, memory, network and file system, each with its labels."""
+    server = "httpd -f -p 8080 -h /www & dd if=/dev/zero of=/tmp/file bs=1M count=3; while :; do :; done"
+    limits = {"limits": {"cpu": "200m", "memory": "64Mi"}}
+    cluster.apply(pod("seen", container(server, image=f"{WEB}:1", resources=limits)), pod("on-host", container(), hostNetwork=True))
+    cluster.wait_pod("seen")
+    address = cluster.pod_status("seen")["podIP"]
+    own = r'container="main",.*image="127.0.0.1:5000/test/web:1",.*namespace="default",pod="seen"'
+    of_pod = r'container="POD",.*interface="eth0",.*namespace="default",pod="seen"'
+    wanted = {"container_cpu_usage_seconds_total": own, "container_memory_working_set_bytes": own, "container_fs_usage_bytes": own,
+              "container_network_receive_bytes_total": of_pod, "container_network_transmit_bytes_total": of_pod}
+
+    def is_told():
+        with urllib.request.urlopen(f"http://{address}:8080/", timeout=20) as answer:
+            equal(answer.read(), b"version 1\n", "page")
+        lines = cluster.raw(f"/api/v1/nodes/{NODE}/proxy/metrics/cadvisor").splitlines()
+        for name, labels in wanted.items():
+            values = [float(line.split()[-2]) for line in lines if re.match(rf"{name}{{.*{labels}", line)]
+            assert values and max(values) > 0, f"{name}: {values}, of {[line for line in lines if line.startswith(name) and 'seen' in line]}"
+        assert not any('pod="on-host"' in line and "network" in line for line in lines), "the node's network is not the pod's"
+        one = summary_of(cluster, "seen")
+        network = (one or {}).get("network", {})
+        assert network.get("name") == "eth0" and network.get("rxBytes", 0) > 0, one
+        return True
+    eventually(is_told, 180, 3)
 
 
 @test(seconds=240)

@@ -33,7 +33,7 @@ def tests(name, *only):
 
 def nothing_left(clean):
     clean.assert_nothing_added(changes_by_itself, seconds=20)
-    scopes = [line for line in guest.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "berth-*.scope").splitlines()]
+    scopes = [line for line in guest.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "crio-*.scope").splitlines()]
     assert not scopes, f"left behind: {scopes}"
 
 

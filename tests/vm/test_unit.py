@@ -34,7 +34,7 @@ def test_container_runs_in_a_scope_of_its_own_below_the_slice(node):
     with node.pod(linux={"cgroup_parent": parent}) as pod:
         container = pod.run()
         scope = scope_of(container.process())
-        equal(str(scope), f"/sys/fs/cgroup{parent}/berth-{container.id}.scope", "scope")
+        equal(str(scope), f"/sys/fs/cgroup{parent}/crio-{container.id}.scope", "scope")
         # Not the protection that the service itself has.
         equal(pathlib.Path(f"/proc/{container.process()}/oom_score_adj").read_text().strip(), "0", "oom_score_adj")
         contains(container.sh("cat /proc/self/attr/current"), "berth-default (enforce)")
@@ -49,7 +49,7 @@ def test_container_runs_in_a_scope_of_its_own_below_the_slice(node):
 def test_container_without_a_parent_goes_below_the_system_slice(node):
     with node.pod() as pod:
         container = pod.run()
-        equal(str(scope_of(container.process())), f"/sys/fs/cgroup/system.slice/berth-{container.id}.scope", "scope")
+        equal(str(scope_of(container.process())), f"/sys/fs/cgroup/system.slice/crio-{container.id}.scope", "scope")
 
 
 @test(seconds=180)

@@ -52,6 +52,8 @@ Result<Desk::Answer> Desk::Handle(std::string_view packet) {
         return Begin(header.id, reader);
       case stream::Type::kAbandon:
         return Abandon(header.id, reader);
+      case stream::Type::kNodeInfo:
+        return Document(header.id, reader);
       default:
         return Error(Code::kInvalidArgument,
                      StrCat("request type ", static_cast<uint32_t>(header.type)));
@@ -103,6 +105,17 @@ Result<Desk::Answer> Desk::Start(uint64_t id, const Session& session) {
   begun.has_dialer = true;
   answer.packet = stream::OkReply(id, begun);
   return answer;
+}
+
+Result<Desk::Answer> Desk::Document(uint64_t id, wire::Reader& reader) {
+  stream::NodeInfo request;
+  TRY(stream::Decode(reader, request));
+  Result<std::string> json = NodeView(engine_, view_, request.path);
+  if (json && json->size() > stream::kMaxDocument)
+    json = Error(Code::kResourceExhausted, StrCat(request.path, ": too long to be told"));
+  return Answer{json ? stream::OkReply(id, stream::Document{std::move(*json)})
+                     : stream::ErrorReply(id, json.error()),
+                {}};
 }
 
 Result<Desk::Answer> Desk::Abandon(uint64_t id, wire::Reader& reader) {

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/sessions/node_view.h"
 #include "api/sessions/token_table.h"
 #include "base/guarded.h"
 #include "os/fd.h"
@@ -32,7 +33,8 @@ class Desk {
     std::vector<os::Fd> fds;  // for the receiver: closed here once sent
   };
 
-  Desk(pod::Engine& engine, TokenTable& tokens) : engine_(engine), tokens_(tokens) {}
+  Desk(pod::Engine& engine, TokenTable& tokens, NodeViewOptions view = {})
+      : engine_(engine), tokens_(tokens), view_(std::move(view)) {}
 
   // A request of berth-stream and its reply. InvalidArgument when it is none: then nothing of what it says can be
   // trusted.
@@ -42,6 +44,7 @@ class Desk {
   Result<Answer> Redeem(uint64_t id, wire::Reader& reader);
   Result<Answer> Begin(uint64_t id, wire::Reader& reader);
   Result<Answer> Abandon(uint64_t id, wire::Reader& reader);
+  Result<Answer> Document(uint64_t id, wire::Reader& reader);
   Result<Answer> Start(uint64_t id, const Session& session);
   Result<Session> Take(uint64_t number);
 
@@ -51,6 +54,7 @@ class Desk {
   };
   pod::Engine& engine_;
   TokenTable& tokens_;
+  const NodeViewOptions view_;
   Guarded<State> state_;
 };
 

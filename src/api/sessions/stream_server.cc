@@ -48,8 +48,8 @@ std::string HostOf(const std::string& address, bool ipv6) {
 
 // One berth-stream. Shared with requests that are being answered: their answers find the socket, or its end.
 struct Child {
-  Child(os::Fd end, pod::Engine& engine, TokenTable& tokens)
-      : socket(std::move(end)), desk(engine, tokens) {}
+  Child(os::Fd end, pod::Engine& engine, TokenTable& tokens, NodeViewOptions view)
+      : socket(std::move(end)), desk(engine, tokens, std::move(view)) {}
   const os::Fd socket;
   Desk desk;
   os::Process process;
@@ -113,8 +113,12 @@ Result<ChildPtr> StreamServer::Impl::SpawnChild() {
                 StrCat("--idle-timeout=", options.idle_timeout.count())};
   if (tls.configured()) spawn.args.push_back("--tls");
   spawn.fds = {{pair.b.get(), stream::kDaemonFd}, {STDERR_FILENO, STDERR_FILENO}};
+  if (options.info_socket) {
+    spawn.args.push_back("--info");
+    spawn.fds.push_back({options.info_socket.get(), stream::kInfoFd});
+  }
   spawn.new_session = true;
-  auto child = std::make_shared<Child>(std::move(pair.a), engine, tokens);
+  auto child = std::make_shared<Child>(std::move(pair.a), engine, tokens, options.view);
   child->process = TRY(os::Spawn(spawn));
   if (tls.configured()) TRY(SendTls(*child));
   TRY(loop->Watch(child->socket.get(), EPOLLIN, [this, child](uint32_t) { Readable(child); }));

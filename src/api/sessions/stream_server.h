@@ -17,6 +17,7 @@
 #include <memory>
 #include <string>
 
+#include "api/sessions/node_view.h"
 #include "api/sessions/session.h"
 #include "base/clock.h"
 #include "pod/engine.h"
@@ -33,6 +34,9 @@ struct StreamServerOptions {
   std::chrono::seconds idle_timeout{4 * 3600};
   // PEM files, absolute; no certificate: plain HTTP. With a client CA, clients must show a certificate of it.
   std::string tls_cert, tls_key, tls_client_ca;
+  // A listening socket on which berth-stream answers cAdvisor; none: it does not.
+  os::Fd info_socket;
+  NodeViewOptions view;
   std::chrono::milliseconds ready_timeout{30'000};
   std::chrono::milliseconds first_backoff{100};
   std::chrono::milliseconds longest_backoff{10'000};

@@ -34,7 +34,8 @@ Connection::~Connection() {
   if (session_) session_->Stop();
 }
 
-Result<> Connection::Start() {
+Result<> Connection::Start(bool documents) {
+  documents_ = documents;
   TRY(os::SetNonBlocking(transport_->fd(), true));
   interest_ = EPOLLIN;
   TRY(loop_.Watch(transport_->fd(), interest_, [this](uint32_t events) { OnEvent(events); }));
@@ -97,6 +98,7 @@ void Connection::OnHeadBytes(std::string_view bytes) {
   if (!head) return Turn({.status = 400, .message = head.error().message(), .fields = {}});
   if (!*head) return;
   head_.erase(0, (*head)->size);
+  if (documents_) return AskDocument(**head);
   auto chosen = Negotiate(**head);
   if (auto* refusal = std::get_if<Refusal>(&chosen)) return Turn(*refusal);
   Redeem(std::move(std::get<Upgrade>(chosen)));
@@ -105,6 +107,25 @@ void Connection::OnHeadBytes(std::string_view bytes) {
 void Connection::Turn(const Refusal& refusal) {
   Write(RefusalResponse(refusal), {});
   StartFlushing();
+}
+
+void Connection::AskDocument(const HttpHead& head) {
+  if (head.method != "GET")
+    return Turn({.status = 405, .message = "only GET", .fields = {{"Allow", "GET"}}});
+  state_ = State::kRedeeming;
+  state_timer_.Cancel();
+  daemon_.Ask(Type::kNodeInfo, NodeInfo{head.path},
+              [weak = weak_from_this()](Result<DaemonAnswer> answer) {
+                auto self = weak.lock();
+                if (!self || self->state_ != State::kRedeeming) return;
+                auto document = [&]() -> Result<Document> {
+                  const DaemonAnswer got = TRY(std::move(answer));
+                  return got.Read<Document>();
+                }();
+                if (!document) return self->Turn(RefusalOf(document.error()));
+                self->Write(DocumentResponse(document->json), {});
+                self->StartFlushing();
+              });
 }
 
 void Connection::Redeem(Upgrade upgrade) {

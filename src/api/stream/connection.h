@@ -2,6 +2,8 @@
 // One client: reads the request, redeems its token, switches to a carrier and gives the channels to a session. Owned by
 // the Server; the loop's thread.
 //
+// Of a client that asks for documents: redeeming stands for the question to berthd, and flushing follows.
+//
 //   head --request--> redeeming --daemon's answer--> serving --session has said all--> flushing --all taken--> lingering
 //     |bad, too slow      |refused                      |client gone, broke a rule                                 |
 //     +--> refusal: flushing, lingering                 +--> closed                                  client closes |
@@ -31,7 +33,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
              DialBudget& dials, const Timeouts& timeouts, std::function<void()> on_closed);
   ~Connection() override;
 
-  Result<> Start();
+  // `documents`: a GET is answered with what berthd says of its path, and no session comes of it.
+  Result<> Start(bool documents = false);
   // Answers at once, without reading a request.
   void Turn(const Refusal& refusal);
   void Close();
@@ -58,6 +61,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool MayRead() const;
   void OnBytes(std::string_view bytes);
   void OnHeadBytes(std::string_view bytes);
+  void AskDocument(const HttpHead& head);
   void Redeem(Upgrade upgrade);
   void OnRedeemed(Upgrade upgrade, Result<Redeemed> answer);
   Result<> Serve(const Upgrade& upgrade, const Redeemed& redeemed);
@@ -75,6 +79,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   DialBudget& dials_;
   const Timeouts timeouts_;
   std::function<void()> on_closed_;
+  bool documents_ = false;
   State state_ = State::kHead;
   std::string head_;  // the request, then what came after it
   ByteQueue output_;

@@ -12,13 +12,14 @@ namespace berth::stream {
 struct ProgramOptions {
   ServerOptions server;
   bool tls = false;
+  size_t max_info_connections = 64;
 };
 
 class Program {
  public:
-  // `daemon`: the socket to berthd. `listener`: bound.
+  // `daemon`: the socket to berthd. `listener`: bound. `info`: a listening Unix socket for documents, or none.
   static Result<std::unique_ptr<Program>> Make(const ProgramOptions& options, os::Fd daemon,
-                                               os::Fd listener);
+                                               os::Fd listener, os::Fd info = {});
   ~Program();
 
   // Says Ready (with TLS after the first kTls) and serves until berthd's end has closed and the last session is over.
@@ -28,6 +29,8 @@ class Program {
 
  private:
   Program() = default;
+  void MakeInfoServer();
+  void StopListening();
   Result<> Start();
   void OnTls(std::vector<os::Fd> files);
   Result<std::unique_ptr<Transport>> Wrap(os::Fd socket);
@@ -36,10 +39,10 @@ class Program {
   std::optional<Error> failed_;
   // Destroyed in the reverse order: connections before the link, all before the loop.
   std::unique_ptr<os::EventLoop> loop_;
-  os::Fd listener_;                  // until the server has it
+  os::Fd listener_, info_;           // until the servers have them
   std::shared_ptr<TlsContext> tls_;  // for connections to come
   std::unique_ptr<DaemonLink> link_;
-  std::unique_ptr<Server> server_;
+  std::unique_ptr<Server> server_, info_server_;
 };
 
 }  // namespace berth::stream

@@ -41,6 +41,38 @@ TEST_F(ProgramTest, AnUnknownTokenIs404) {
   EXPECT_THAT(answer, HasSubstr("\r\n\r\nno such token\n"));
 }
 
+TEST_F(ProgramTest, ADocumentIsWhatBerthdSays) {
+  StartProgram({}, true);
+  Client client(info_port_);
+  client.Send("GET /containers/abc HTTP/1.1\r\nHost: crio\r\n\r\n");
+  wire::Reader reader(Next().bytes);
+  auto header = DecodeHeader(reader);
+  NodeInfo asked;
+  ASSERT_TRUE(header && Decode(reader, asked));
+  EXPECT_EQ(header->type, Type::kNodeInfo);
+  EXPECT_EQ(asked.path, "/containers/abc");
+  Answer(OkReply(header->id, Document{R"({"pid":1})"}));
+  const std::string answer = client.ReadAll();
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"));
+  EXPECT_TRUE(answer.ends_with("Content-Length: 9\r\n\r\n{\"pid\":1}")) << answer;
+}
+
+TEST_F(ProgramTest, ADocumentThatIsNotThereIs404AndOnlyGetAsksForOne) {
+  StartProgram({}, true);
+  Client client(info_port_);
+  client.Send("GET /else HTTP/1.1\r\nHost: crio\r\n\r\n");
+  Answer(ErrorReply(Expect(Type::kNodeInfo), Error(Code::kNotFound, "nothing is there")));
+  EXPECT_THAT(client.ReadAll(), HasSubstr("\r\n\r\nnothing is there\n"));
+  Client post(info_port_);
+  post.Send("POST /info HTTP/1.1\r\nHost: crio\r\n\r\n");
+  EXPECT_THAT(post.ReadAll(), StartsWith("HTTP/1.1 405 Method Not Allowed\r\n"));
+  // Sessions are not to be had there.
+  Client exec(info_port_);
+  exec.Send(Request("/exec/abc"));
+  Answer(ErrorReply(Expect(Type::kNodeInfo), Error(Code::kNotFound, "nothing is there")));
+  EXPECT_THAT(exec.ReadAll(), StartsWith("HTTP/1.1 404 Not Found\r\n"));
+}
+
 TEST_F(ProgramTest, AnExecEndsWhenItsOutputIsReadAndItsCodeIsThere) {
   StartProgram();
   auto client = Exec(kAll);

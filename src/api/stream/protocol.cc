@@ -38,6 +38,17 @@ void Encode(wire::Writer& w, const Begun& m) {
     w.Bool(flag);
 }
 
+void Encode(wire::Writer& w, const NodeInfo& m) { w.Text(m.path); }
+void Encode(wire::Writer& w, const Document& m) { w.Text(m.json); }
+
+Result<> Decode(wire::Reader& r, NodeInfo& m) {
+  m.path = TRY(r.Text(kMaxText), "node info");
+  return r.End();
+}
+Result<> Decode(wire::Reader& r, Document& m) {
+  m.json = TRY(r.Text(kMaxDocument), "document");
+  return r.End();
+}
 Result<> Decode(wire::Reader& r, Ready& m) {
   m.port = TRY(r.U32(), "ready");
   m.tls = TRY(r.Bool(), "ready");

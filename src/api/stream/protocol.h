@@ -4,6 +4,7 @@
 //
 //   berth-stream --address=IP --port=N (0: any) --uid=N --gid=N [--tls] [--creation-timeout=SECONDS]
 //                [--idle-timeout=SECONDS]     started as root, with its end of the pair as fd kDaemonFd
+//                [--info]                     and a listening Unix socket as fd kInfoFd: plain GETs, answered by berthd
 //
 //   packet   u32 type, u64 id, body     base/wire.h; at most kMaxPacket bytes, at most kMaxFds fds
 //   request  stream -> daemon, id != 0; answered by one kReply with the same id: u32 code, text message and, if code
@@ -18,6 +19,7 @@
 //   Redeem{kind, token}  -> Redeemed{session, ...}   the token is used up, whatever comes after
 //   Begin{session}       -> Begun{...} + fds         when the client's streams are there; runs the exec, once
 //   Abandon{session}     -> (empty)                  they never came
+//   NodeInfo{path}       -> Document{json}           a GET on the socket for cAdvisor, see --info
 //
 // berthd's end closed: berth-stream closes its listener, lets the sessions it has go on, and ends with the last of
 // them. A session needs nobody but the monitor that is at the other end of its fds:
@@ -45,12 +47,15 @@ inline constexpr size_t kMaxFds = 4;
 inline constexpr size_t kMaxPorts = 64;
 // Descriptor of berth-stream's end of the pair.
 inline constexpr int kDaemonFd = 3;
+inline constexpr int kInfoFd = 4;
+inline constexpr size_t kMaxDocument = 12U << 10;
 
 enum class Type : uint32_t {
   kReady = 1,
   kRedeem = 2,
   kBegin = 3,
   kAbandon = 4,
+  kNodeInfo = 5,
   kTls = 10,
   kReply = 100,
 };
@@ -79,6 +84,12 @@ struct Redeemed {
   // Of port-forward, for clients that open no streams of their own: WebSocket without SPDY inside.
   std::vector<uint32_t> ports;
 };
+struct NodeInfo {
+  std::string path;
+};
+struct Document {
+  std::string json;
+};
 struct SessionCall {  // Begin, Abandon
   uint64_t session = 0;
 };
@@ -98,11 +109,15 @@ void Encode(wire::Writer& w, const Redeem& m);
 void Encode(wire::Writer& w, const Redeemed& m);
 void Encode(wire::Writer& w, const SessionCall& m);
 void Encode(wire::Writer& w, const Begun& m);
+void Encode(wire::Writer& w, const NodeInfo& m);
+void Encode(wire::Writer& w, const Document& m);
 Result<> Decode(wire::Reader& r, Ready& m);
 Result<> Decode(wire::Reader& r, Redeem& m);
 Result<> Decode(wire::Reader& r, Redeemed& m);
 Result<> Decode(wire::Reader& r, SessionCall& m);
 Result<> Decode(wire::Reader& r, Begun& m);
+Result<> Decode(wire::Reader& r, NodeInfo& m);
+Result<> Decode(wire::Reader& r, Document& m);
 
 template <class T>
 std::string Packet(Type type, uint64_t id, const T& body) {

@@ -117,7 +117,7 @@ void Server::Admit(os::Fd socket) {
                                                  options_.timeouts, [this, id] { Drop(id); });
   const bool full = !MakeRoom() && connections_.size() >= options_.max_connections;
   connections_.emplace(id, connection);
-  if (auto started = connection->Start(); !started) return connection->Close();
+  if (auto started = connection->Start(options_.documents); !started) return connection->Close();
   if (full) {
     Refusal refusal{.status = 503, .message = "too many connections", .fields = {}};
     refusal.fields.emplace_back("Retry-After", "1");

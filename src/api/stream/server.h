@@ -16,6 +16,7 @@ struct ServerOptions {
   size_t max_connections =
       1000;                 // those without a taken request: half of them, the oldest makes room
   size_t max_dials = 4000;  // connections into pods, of all port-forwards together
+  bool documents = false;   // connection.h
   Timeouts timeouts;
 };
 

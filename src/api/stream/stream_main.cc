@@ -20,13 +20,14 @@ namespace {
 struct Arguments {
   ProgramOptions program;
   SandboxOptions sandbox;
+  bool info = false;
 };
 
 constexpr int64_t kMaxSeconds = 366 * 24 * 3600;
 // A connection with its session, and a bit: its socket, three streams or a terminal and its copies, the result.
 constexpr size_t kFdsOfConnection = 8;
 constexpr size_t kFdsOfDial = 2;
-constexpr size_t kOtherFds = 64;
+constexpr size_t kOtherFds = 64 + 64;  // those of clients that ask for documents among them
 
 // What the fds allow, in halves, so that a fd that berthd sends always finds its place.
 void FitToFds(size_t fds, ServerOptions& server) {
@@ -56,6 +57,8 @@ Result<> ParseArgument(std::string_view argument, Arguments& out) {
     server.timeouts.creation = TRY(seconds());
   } else if (name == "--idle-timeout") {
     server.timeouts.idle = TRY(seconds());
+  } else if (argument == "--info") {
+    out.info = true;
   } else if (argument == "--tls") {
     out.program.tls = true;
   } else {
@@ -77,7 +80,8 @@ Result<std::unique_ptr<Program>> Prepare(int argc, char** argv, os::Fd daemon) {
   FitToFds(TRY(AllowedFds(arguments.sandbox)), server);
   os::Fd listener = TRY(Listen(server.address, server.port));
   // The loop's own fds are made here too: the sandbox allows no new ones of that kind.
-  auto program = TRY(Program::Make(arguments.program, std::move(daemon), std::move(listener)));
+  auto program = TRY(Program::Make(arguments.program, std::move(daemon), std::move(listener),
+                                   os::Fd(arguments.info ? kInfoFd : -1)));
   TRY(EnterSandbox(arguments.sandbox));
   return program;
 }

@@ -246,4 +246,10 @@ std::string RefusalResponse(const Refusal& refusal) {
   return response += StrCat("Content-Length: ", body.size(), "\r\n\r\n", body);
 }
 
+std::string DocumentResponse(std::string_view json) {
+  return StrCat(
+      "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ",
+      json.size(), "\r\n\r\n", json);
+}
+
 }  // namespace berth::stream

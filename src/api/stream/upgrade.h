@@ -46,6 +46,8 @@ Refusal RefusalOf(const Error& error);
 std::string SwitchingResponse(const Upgrade& upgrade);
 // text/plain, with Connection: close.
 std::string RefusalResponse(const Refusal& refusal);
+// application/json, with Connection: close.
+std::string DocumentResponse(std::string_view json);
 
 std::string WebSocketAccept(std::string_view key);
 

@@ -127,7 +127,7 @@ Result<> FakeHost::CreateCgroup(const std::string& path) {
   return Ok();
 }
 
-Result<> FakeHost::RemoveCgroup(const std::string& path) {
+Result<> FakeHost::RemoveCgroup(const std::string& path, Parent) {
   TRY(Enter("RemoveCgroup", path));
   state_.Lock()->cgroups.erase(path);
   return Ok();

@@ -57,7 +57,7 @@ class FakeHost final : public Host {
   Result<std::vector<std::string>> ApparmorProfiles() override;
   Result<std::vector<oci::CdiFile>> ReadCdiFiles() override;
   Result<> CreateCgroup(const std::string& path) override;
-  Result<> RemoveCgroup(const std::string& path) override;
+  Result<> RemoveCgroup(const std::string& path, Parent parent) override;
   Result<CgroupFiles> ReadCgroup(const std::string& path,
                                  const std::vector<std::string>& files) override;
   Result<> WriteCgroup(const std::string& path, const CgroupFiles& files) override;

@@ -88,7 +88,8 @@ class Client {
 class ProgramTest : public testing::Test {
  protected:
   void SetUp() override { before_ = OpenFds(); }
-  void StartProgram(ProgramOptions options = {}) {
+  // `info`: with a listener for documents too, at info_port_.
+  void StartProgram(ProgramOptions options = {}, bool info = false) {
     auto pair = os::MakeSocketPair(os::SocketType::kSeqPacket);
     ASSERT_TRUE(pair);
     daemon_ = std::move(pair->a);
@@ -96,7 +97,13 @@ class ProgramTest : public testing::Test {
     ::setsockopt(daemon_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     auto listener = Listen("127.0.0.1", 0);
     ASSERT_TRUE(listener);
-    auto program = Program::Make(options, std::move(pair->b), std::move(*listener));
+    os::Fd documents;
+    if (info) {
+      documents = std::move(*Listen("127.0.0.1", 0));
+      info_port_ = *BoundPort(documents.get());
+    }
+    auto program =
+        Program::Make(options, std::move(pair->b), std::move(*listener), std::move(documents));
     ASSERT_TRUE(program);
     program_ = std::move(*program);
     thread_ = std::thread([this] { EXPECT_TRUE(program_->Run()); });
@@ -213,6 +220,7 @@ class ProgramTest : public testing::Test {
   std::unique_ptr<Program> program_;
   std::thread thread_;
   uint16_t port_ = 0;
+  uint16_t info_port_ = 0;
   os::Message last_;
   std::unique_ptr<spdy::HeaderDeflater> deflater_;
 };
