@@ -153,13 +153,15 @@ TEST_F(LinuxHostTest, CgroupTakesItsEmptyParentAlongButNoSibling) {
   if (!made) GTEST_SKIP() << made.error().message();
   EXPECT_TRUE(host_->CreateCgroup(one)) << "idempotent";
   EXPECT_TRUE(host_->CreateCgroup(two));
-  EXPECT_TRUE(host_->RemoveCgroup(one));
+  EXPECT_TRUE(host_->RemoveCgroup(one, Host::Parent::kOurs));
   const os::Cgroups groups = std::move(*os::Cgroups::Detect("/sys/fs/cgroup"));
   EXPECT_FALSE(*groups.Exists(one));
   EXPECT_TRUE(*groups.Exists(two));
-  EXPECT_TRUE(host_->RemoveCgroup(two));
+  EXPECT_TRUE(host_->RemoveCgroup(two, Host::Parent::kOfOthers));
+  EXPECT_FALSE(*groups.Exists(two));
+  EXPECT_TRUE(*groups.Exists(parent)) << "the last one went, but the group above is another's";
+  EXPECT_TRUE(host_->RemoveCgroup(two, Host::Parent::kOurs)) << "not there";
   EXPECT_FALSE(*groups.Exists(parent));
-  EXPECT_TRUE(host_->RemoveCgroup(two)) << "not there";
   EXPECT_EQ(host_->CreateCgroup("/a/../b").error().code(), Code::kInvalidArgument);
 }
 
