@@ -18,7 +18,7 @@ namespace berth::image {
 //   <root>/images/layers/<diff_id hex>/fs/   one layer in overlay form; there only when complete and on disk
 //   <root>/images/tmp/<random>/fs/           being unpacked or being removed; emptied at start
 //   <root>/images/init-layer/                topmost lower directory of every container, see InitLayer
-//   <root>/containers/<container id>/{upper,work}
+//   <root>/containers/<container id>/{diff,work}
 //   <root>/containers/<container id>/volume-<n>  topmost directory of an image volume
 // All are 0700 for root: nobody else may reach a setuid file in a layer (CVE-2021-41091).
 class LayerStore {

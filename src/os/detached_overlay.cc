@@ -41,7 +41,7 @@ Result<> AttachAll(OverlayOptions& options, Mount lower) {
   if (!top) return Ok();
   const DirFd dir = TRY(top->OpenRoot());
   TRY(AttachSomewhere(std::move(*top)), "upper directory");
-  options.upper = TRY(dir.OpenDir("upper"));
+  options.upper = TRY(dir.OpenDir("diff"));
   options.work = TRY(dir.OpenDir("work"));
   return Ok();
 }

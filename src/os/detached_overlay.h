@@ -7,8 +7,8 @@
 
 namespace berth::os {
 
-// Mount::Overlay for `options` whose lower directories are all in the detached mount `lower`; upper and work, if
-// any, are called that, in one directory. From Linux 6.15 the kernel makes it as it is. Before, it takes only
+// Mount::Overlay for `options` whose lower directories are all in the detached mount `lower`; upper and work, if any,
+// are called diff and work, in one directory. From Linux 6.15 the kernel makes it as it is. Before, it takes only
 // directories of mounts in the caller's mount namespace: then that is one of a thread's own, where `lower` and
 // the directory of upper and work are attached for the moment; nothing of it shows in the host's table.
 // `options` and `lower` are used up.

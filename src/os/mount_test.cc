@@ -44,7 +44,7 @@ struct Layers {
     DirFd parent = *DirFd::OpenTrusted(path);
     attached = *AttachedMount::Attach(std::move(fs), *parent.OpenDir("."), "fs");
     dir = *parent.OpenDir("fs");
-    for (const char* name : {"upper", "work", "target"}) (void)dir.MakeDir(name, 0755);
+    for (const char* name : {"diff", "work", "target"}) (void)dir.MakeDir(name, 0755);
     for (size_t i = 0; i < count; ++i) {
       DirFd layer = *dir.MakeDir(StrCat("l", i), 0755);
       EXPECT_TRUE(layer.WriteFile(StrCat("l", i), "x", 0644));
@@ -53,7 +53,7 @@ struct Layers {
     }
   }
   void Writable() {
-    options.upper = *dir.OpenDir("upper");
+    options.upper = *dir.OpenDir("diff");
     options.work = *dir.OpenDir("work");
   }
   AttachedMount attached;
@@ -101,7 +101,7 @@ TEST_F(MountTest, OverlayOfADetachedMountIsMadeInANamespaceOfItsOwn) {
     const DirFd root = *lower.OpenRoot();
     OverlayOptions options;
     for (const char* name : {"l0", "l1", "l2"}) options.lower.push_back(*root.OpenDir(name));
-    options.upper = *layers.dir.OpenDir("upper");
+    options.upper = *layers.dir.OpenDir("diff");
     options.work = *layers.dir.OpenDir("work");
     const size_t before = MountsNow().size();
     Result<Mount> mount = internal::OverlayInOwnNamespace(options, std::move(lower), 0);
@@ -145,7 +145,7 @@ TEST_F(MountTest, OverlayErrorsCarryTheKernelsWords) {
     EXPECT_EQ(Mount::Overlay(layers.options).error().code(), Code::kInvalidArgument);
     // Upper and work on different file systems.
     ASSERT_TRUE(temp_.dir().MakeDir("elsewhere", 0755));
-    layers.options.upper = *layers.dir.OpenDir("upper");
+    layers.options.upper = *layers.dir.OpenDir("diff");
     layers.options.work = *DirFd::OpenTrusted(temp_.path() + "/elsewhere");
     Result<Mount> mount = Mount::Overlay(layers.options);
     ASSERT_FALSE(mount);
