@@ -36,7 +36,7 @@ size_t MountsAt(const std::string& path) {
       all.begin(), all.end(), [&](const MountInfo& m) { return m.mount_point == path; }));
 }
 
-// A tmpfs with the layers l0 .. l(n-1), each holding file l<i>, and "same", and upper, work,
+// A tmpfs with the layers l0 .. l(n-1), each holding file l<i>, and "same", and diff, work,
 // target.
 struct Layers {
   explicit Layers(const std::string& path, size_t count) {
@@ -87,7 +87,7 @@ TEST_P(OverlayStyleTest, TopmostLayerWinsAndWritesGoToUpper) {
     EXPECT_EQ(*merged.ReadFile("same", 10), "0");
     EXPECT_EQ(merged.List()->size(), 21U);
     ASSERT_TRUE(merged.WriteFile("new", "n", 0644));
-    EXPECT_EQ(*layers.dir.ReadFile("upper/new", 10), "n");
+    EXPECT_EQ(*layers.dir.ReadFile("diff/new", 10), "n");
   });
   EXPECT_EQ(leaks.Diff(), "");
 }
@@ -110,7 +110,7 @@ TEST_F(MountTest, OverlayOfADetachedMountIsMadeInANamespaceOfItsOwn) {
     DirFd merged = *DirFd(*Fd(::dup(mount->fd())).Duplicate()).OpenDir(".");
     EXPECT_EQ(*merged.ReadFile("same", 10), "0");
     ASSERT_TRUE(merged.WriteFile("new", "n", 0644));
-    EXPECT_EQ(*layers.dir.ReadFile("upper/new", 10), "n");
+    EXPECT_EQ(*layers.dir.ReadFile("diff/new", 10), "n");
   });
   EXPECT_EQ(leaks.Diff(), "");
 }
