@@ -220,7 +220,7 @@ Result<> Node::StartStreams(const std::string& libexec) {
   options.tls_client_ca = config_.stream_tls_client_ca;
   options.creation_timeout = std::chrono::seconds(config_.stream_creation_timeout_s);
   options.idle_timeout = std::chrono::seconds(config_.stream_idle_timeout_s);
-  options.info_socket = std::move(cadvisor_socket_);
+  options.info_socket = cadvisor_socket_.get();
   options.view = {.root = config_.root, .patience = kCadvisorPatience};
   streams_ = TRY(sessions::StreamServer::Start(std::move(options), *engine_, clock_));
   // A kubelet that asks at once should find it; without it the rest works all the same.

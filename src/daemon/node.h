@@ -52,7 +52,7 @@ class Node {
   Config config_;
   bool systemd_cgroup_ = false;
   bool for_cadvisor_ = false;
-  os::Fd cadvisor_socket_;  // until the streaming server has it
+  os::Fd cadvisor_socket_;  // berth-stream listens on it
   os::DirFd root_;
   os::DirFd state_;
   os::Fd root_lock_;

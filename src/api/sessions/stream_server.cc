@@ -113,9 +113,9 @@ Result<ChildPtr> StreamServer::Impl::SpawnChild() {
                 StrCat("--idle-timeout=", options.idle_timeout.count())};
   if (tls.configured()) spawn.args.push_back("--tls");
   spawn.fds = {{pair.b.get(), stream::kDaemonFd}, {STDERR_FILENO, STDERR_FILENO}};
-  if (options.info_socket) {
+  if (options.info_socket >= 0) {
     spawn.args.push_back("--info");
-    spawn.fds.push_back({options.info_socket.get(), stream::kInfoFd});
+    spawn.fds.push_back({options.info_socket, stream::kInfoFd});
   }
   spawn.new_session = true;
   auto child = std::make_shared<Child>(std::move(pair.a), engine, tokens, options.view);

@@ -34,8 +34,9 @@ struct StreamServerOptions {
   std::chrono::seconds idle_timeout{4 * 3600};
   // PEM files, absolute; no certificate: plain HTTP. With a client CA, clients must show a certificate of it.
   std::string tls_cert, tls_key, tls_client_ca;
-  // A listening socket on which berth-stream answers cAdvisor; none: it does not.
-  os::Fd info_socket;
+  // A listening socket on which berth-stream answers cAdvisor; -1: it does not. The caller keeps it, and keeps it open as
+  // long as the server lives.
+  int info_socket = -1;
   NodeViewOptions view;
   std::chrono::milliseconds ready_timeout{30'000};
   std::chrono::milliseconds first_backoff{100};
