@@ -68,7 +68,7 @@ TEST_F(ProgramTest, ADocumentThatIsNotThereIs404AndOnlyGetAsksForOne) {
   EXPECT_THAT(post.ReadAll(), StartsWith("HTTP/1.1 405 Method Not Allowed\r\n"));
   // Sessions are not to be had there.
   Client exec(info_port_);
-  exec.Send(Request("/exec/abc"));
+  exec.Send("GET /exec/abc HTTP/1.1\r\nHost: crio\r\n\r\n");
   Answer(ErrorReply(Expect(Type::kNodeInfo), Error(Code::kNotFound, "nothing is there")));
   EXPECT_THAT(exec.ReadAll(), StartsWith("HTTP/1.1 404 Not Found\r\n"));
 }
