@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of berthd and of monitors at every fail point (matrix.py), and of berthd at random moments while pods and images come
-and go; after each restart the node must be in order.   run.py [--full] [--rounds=N] [--seed=N] [PART OF A POINT'S NAME...]
-A part of a name: only such points, no random rounds unless asked for; programs, corrupt, upgrade: those parts alone. --full or BERTH_CRASH=full: within an hour."""
+and go; after each restart the node must be in order.   run.py [--full] [--rounds=N] [--seed=N] [--earlier=DIR] [PART OF A POINT'S NAME...]
+A part of a name: only such points, no random rounds unless asked for; programs, corrupt, upgrade: those parts alone. --earlier: the programs
+of an earlier version, for upgrade. --full or BERTH_CRASH=full: within an hour."""
 import os
 import pathlib
 import random
@@ -151,7 +152,7 @@ FULL = "--full" in sys.argv or os.environ.get("BERTH_CRASH") == "full"
 
 
 def option(name, default):
-    return int(next((a.partition("=")[2] for a in sys.argv if a.startswith(f"--{name}=")), default))
+    return next((a.partition("=")[2] for a in sys.argv if a.startswith(f"--{name}=")), default)
 
 
 def main():
@@ -161,8 +162,8 @@ def main():
     import scenarios
     import upgrade
     only = suite.suite_arguments()
-    rounds = option("rounds", 0 if only else 100 if FULL else 8)
-    first = option("seed", random.randrange(1 << 30))
+    rounds = int(option("rounds", 0 if only else 100 if FULL else 8))
+    first = int(option("seed", random.randrange(1 << 30)))
     images = registry.Registry(environment.WORK, environment.STORE / "registry", 5000)
     push = oci.Push(images.host)
     base = oci.busybox_tree().bytes()
@@ -182,7 +183,7 @@ def main():
     if not only or "corrupt" in only:
         corrupt.Corrupt(node, points.calls, points.run, points.start).all()
     if not only or "upgrade" in only:
-        upgrade.Upgrade(node, points.calls, points.run, points.wait_ready).all()
+        upgrade.Upgrade(node, points.calls, points.run, points.wait_ready).all(option("earlier", None))
     points.close()
     before = Snapshot([node.root, node.state, "/run/netns", "/var/lib/cni", node.logs])
     for number in range(rounds):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """berthd replaced by another build, and by ones whose monitors speak an older or a newer protocol, while pods run: all run on, and
-everything works on both kinds."""
+everything works on both kinds. With --earlier=DIR, the programs of an earlier version, from that version to this one and back too."""
 import os
+import pathlib
 import shutil
 import subprocess
 
@@ -69,9 +70,25 @@ class Upgrade:
         self.works(new)
         # And back, as an operator does whom the new one disappoints.
         self.change_to(tools.BIN, clean)
+        self.end(old, new)
+
+    def from_earlier(self, directory, clean):
+        self.change_to(directory, True)
+        old = self.running()
+        self.change_to(tools.BIN, clean)
+        self.works(old)
+        new = self.running()
+        self.works(new)
+        self.change_to(directory, clean)
         self.works(old)
         self.works(new)
-        for kubelet in (old, new):
+        self.change_to(tools.BIN, clean)
+        self.end(old, new)
+
+    def end(self, *kubelets):
+        for kubelet in kubelets:
+            self.works(kubelet)
+        for kubelet in kubelets:
             kubelet.stop_a()
             kubelet.remove_a()
             kubelet.stop_pod()
@@ -81,8 +98,12 @@ class Upgrade:
             subprocess.run(["rm", "-rf", directory], check=True)
         self.before.assert_nothing_added(snapshot.of_the_node_itself, seconds=6)
 
-    def all(self):
+    def all(self, earlier=None):
         self.run_one("upgrade: another build, in good order", self.case, "other", "berth-monitor", True)
         self.run_one("upgrade: another build, berthd killed", self.case, "other", "berth-monitor", False)
         self.run_one("upgrade: monitors of a newer protocol", self.case, "newer", "berth-monitor-newer", True)
         self.run_one("upgrade: monitors of an older protocol", self.case, "older", "berth-monitor-older", True)
+        if earlier:
+            directory = pathlib.Path(earlier).resolve()
+            self.run_one("upgrade: from an earlier version and back, in good order", self.from_earlier, directory, True)
+            self.run_one("upgrade: from an earlier version and back, berthd killed", self.from_earlier, directory, False)
