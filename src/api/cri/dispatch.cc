@@ -26,8 +26,7 @@ Error KubeletWordFirst(Error error) {
   return error;
 }
 
-std::chrono::nanoseconds DeadlineOf(const grpc::CallbackServerContext& context,
-                                    const Clock& clock) {
+std::chrono::nanoseconds DeadlineOf(const grpc::ServerContext& context, const Clock& clock) {
   auto deadline = context.deadline();
   if (deadline == std::chrono::system_clock::time_point::max()) return {};
   auto left = deadline - std::chrono::system_clock::now();
@@ -45,20 +44,42 @@ void LogOutcome(const char* rpc, const Result<>& outcome, std::chrono::nanosecon
   }
 }
 
+UnaryCall::UnaryCall(ServerCall& call, const char* rpc, const Clock& clock, Handler handler)
+    : Reactor(call), rpc_(rpc), handler_(std::move(handler)) {
+  call_.deadline = DeadlineOf(call.context(), clock);
+  call_.cancelled = stop_.get_token();
+}
+
+void UnaryCall::Start(ServerCall& call, Executor& executor, const char* rpc, const Clock& clock,
+                      Handler handler) {
+  auto* self = new UnaryCall(call, rpc, clock, std::move(handler));
+  if (Result<> accepted = executor.Submit([self] { self->Run(); }); !accepted) {
+    call.Finish(ToStatus(accepted.error()));
+    self->Unref();
+  }
+}
+
 void UnaryCall::Run() {
   auto began = std::chrono::steady_clock::now();
-  Result<> outcome = [&]() -> Result<> {
+  Result<grpc::ByteBuffer> outcome = [&]() -> Result<grpc::ByteBuffer> {
     // It has waited for a thread for longer than its client has for it: nothing was begun yet.
     if (call_.cancelled.stop_requested())
       return Error(Code::kCancelled, StrCat(rpc_, ": the client has gone"));
     try {
-      return handler_(call_);
+      return handler_(call_, call().request());
     } catch (const std::exception& e) {
       return Error(Code::kInternal, StrCat(rpc_, ": unexpected: ", e.what()));
     }
   }();
-  LogOutcome(rpc_, outcome, std::chrono::steady_clock::now() - began);
-  Finish(outcome ? grpc::Status::OK : ToStatus(outcome.error()));
+  const auto took = std::chrono::steady_clock::now() - began;
+  if (outcome) {
+    LogOutcome(rpc_, Ok(), took);
+    call().FinishWith(*outcome);
+  } else {
+    const grpc::Status status = ToStatus(outcome.error());
+    LogOutcome(rpc_, Result<>(std::move(outcome.error())), took);
+    call().Finish(status);
+  }
   Unref();
 }
 

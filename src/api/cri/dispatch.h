@@ -12,6 +12,7 @@
 #include <functional>
 #include <stop_token>
 
+#include "api/cri/server_call.h"
 #include "base/executor.h"
 #include "pod/engine.h"
 
@@ -23,33 +24,24 @@ grpc::Status ToStatus(const Error& error);
 // the context that we put around it.
 Error KubeletWordFirst(Error error);
 // The client's deadline on our monotonic clock; zero: none.
-std::chrono::nanoseconds DeadlineOf(const grpc::CallbackServerContext& context, const Clock& clock);
+std::chrono::nanoseconds DeadlineOf(const grpc::ServerContext& context, const Clock& clock);
 void LogOutcome(const char* rpc, const Result<>& outcome, std::chrono::nanoseconds took);
 
-// gRPC owns it: it deletes itself when the RPC is done and the handler has returned, whichever is
-// later.
-class UnaryCall final : public grpc::ServerUnaryReactor {
+// It deletes itself when the RPC is done and the handler has returned, whichever is later.
+class UnaryCall final : public Reactor {
  public:
-  using Handler = std::function<Result<>(const pod::Call&)>;
+  // From the encoded request to the encoded response.
+  using Handler =
+      std::function<Result<grpc::ByteBuffer>(const pod::Call&, const grpc::ByteBuffer& request)>;
 
-  static grpc::ServerUnaryReactor* Start(Executor& executor, const char* rpc, pod::Call call,
-                                         Handler handler) {
-    auto* self = new UnaryCall(rpc, std::move(call), std::move(handler));
-    if (Result<> accepted = executor.Submit([self] { self->Run(); }); !accepted) {
-      self->Finish(ToStatus(accepted.error()));
-      self->Unref();
-    }
-    return self;
-  }
+  static void Start(ServerCall& call, Executor& executor, const char* rpc, const Clock& clock,
+                    Handler handler);
 
   void OnCancel() override { stop_.request_stop(); }
   void OnDone() override { Unref(); }
 
  private:
-  UnaryCall(const char* rpc, pod::Call call, Handler handler)
-      : rpc_(rpc), call_(std::move(call)), handler_(std::move(handler)) {
-    call_.cancelled = stop_.get_token();
-  }
+  UnaryCall(ServerCall& call, const char* rpc, const Clock& clock, Handler handler);
   void Run();
   void Unref() {
     if (references_.fetch_sub(1) == 1) delete this;
@@ -59,7 +51,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   std::stop_source stop_;
   pod::Call call_;
   Handler handler_;
-  std::atomic<int> references_{2};  // gRPC's and the handler's
+  std::atomic<int> references_{2};  // the RPC's and the handler's
 };
 
 }  // namespace berth::api

@@ -28,13 +28,14 @@ grpc::ByteBuffer Encode(const pod::LifecycleEvent& event) {
 
 }  // namespace
 
-class EventStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
+class EventStream final : public Reactor {
  public:
-  explicit EventStream(std::weak_ptr<EventHub> hub) : hub_(std::move(hub)) {}
+  EventStream(ServerCall& call, std::weak_ptr<EventHub> hub)
+      : Reactor(call), hub_(std::move(hub)) {}
 
   void Begin(std::shared_ptr<EventStream> self) {
     self_ = std::move(self);
-    StartSendInitialMetadata();  // tells the client that it misses nothing from now on
+    call().StartSendInitialMetadata();  // tells the client that it misses nothing from now on
   }
 
   void Push(const grpc::ByteBuffer& event) {
@@ -52,7 +53,7 @@ class EventStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
         current_ = event;
       }
     }
-    if (fits) return StartWrite(&current_);
+    if (fits) return call().StartWrite(current_);
     End({grpc::StatusCode::RESOURCE_EXHAUSTED,
          "events are read too slowly: list what there is, then ask for events again"});
   }
@@ -66,7 +67,7 @@ class EventStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
       state->queue.clear();
       if (state->writing) return;
     }
-    Finish(status);
+    call().Finish(status);
   }
 
   void OnWriteDone(bool ok) override {
@@ -87,8 +88,8 @@ class EventStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
       }
       if (state->ended) status = state->status;
     }
-    if (status.ok()) return StartWrite(&current_);
-    Finish(status);
+    if (status.ok()) return call().StartWrite(current_);
+    call().Finish(status);
   }
 
   void OnCancel() override { End({grpc::StatusCode::CANCELLED, "the client has gone"}); }
@@ -107,7 +108,7 @@ class EventStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
     grpc::Status status;  // never OK
   };
   const std::weak_ptr<EventHub> hub_;
-  std::shared_ptr<EventStream> self_;  // gRPC's reference: from Begin to OnDone
+  std::shared_ptr<EventStream> self_;  // the call's reference: from Begin to OnDone
   Guarded<State> state_;
   grpc::ByteBuffer current_;  // being written; touched by whoever has set `writing`
 };
@@ -126,8 +127,8 @@ void EventHub::Publish(const pod::LifecycleEvent& event) {
   for (const StreamPtr& stream : streams) stream->Push(encoded);
 }
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* EventHub::Subscribe() {
-  auto stream = std::make_shared<EventStream>(weak_from_this());
+void EventHub::Subscribe(ServerCall& call) {
+  auto stream = std::make_shared<EventStream>(call, weak_from_this());
   bool closed = false;
   bool full = false;
   {
@@ -145,7 +146,6 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* EventHub::Subscribe() {
     raw->End({grpc::StatusCode::RESOURCE_EXHAUSTED,
               StrCat(kMaxStreams, " clients listen for events already")});
   }
-  return raw;
 }
 
 void EventHub::Close() {

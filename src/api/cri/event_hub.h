@@ -16,6 +16,7 @@
 #include <memory>
 #include <set>
 
+#include "api/cri/server_call.h"
 #include "base/guarded.h"
 #include "pod/engine.h"
 
@@ -31,8 +32,8 @@ class EventHub : public std::enable_shared_from_this<EventHub> {
   EventHub();
   ~EventHub();
   void Publish(const pod::LifecycleEvent& event);
-  // A new stream, which gRPC ends; it has every event that is published from now on.
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* Subscribe();
+  // Answers `call` with every event that is published from now on.
+  void Subscribe(ServerCall& call);
   // Ends every stream with Unavailable, and those that come later.
   void Close();
   size_t streams();

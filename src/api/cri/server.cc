@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/cri/server.h"
 
-#include <grpcpp/server_posix.h>
+#include <grpcpp/impl/codegen/proto_utils.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "api/cri/acceptor.h"
+#include "api/cri/call_server.h"
 #include "api/cri/dispatch.h"
 #include "api/cri/event_hub.h"
 #include "api/cri/handlers.h"
@@ -46,6 +47,24 @@ grpc::ByteBuffer ToByteBuffer(std::string text) {
 constexpr std::string_view kV1 = "runtime.v1";
 constexpr std::string_view kV1Alpha2 = "runtime.v1alpha2";
 
+template <class Message>
+Result<> Decode(const grpc::ByteBuffer& bytes, Message* message) {
+  grpc::ByteBuffer shared(bytes);  // decoding empties it
+  const grpc::Status decoded = grpc::SerializationTraits<Message>::Deserialize(&shared, message);
+  if (decoded.ok()) return Ok();
+  return Error(Code::kInvalidArgument,
+               StrCat("the request's bytes are no ", Message::descriptor()->name()));
+}
+
+template <class Message>
+Result<grpc::ByteBuffer> Encode(const Message& message) {
+  grpc::ByteBuffer bytes;
+  bool own = false;
+  const grpc::Status encoded = grpc::SerializationTraits<Message>::Serialize(message, &bytes, &own);
+  if (encoded.ok()) return bytes;
+  return Error(Code::kInternal, StrCat("encode the response: ", encoded.error_message()));
+}
+
 class Api : public ServiceTable {
  protected:
   Api(std::string_view service, Services& services) : ServiceTable(service), services_(services) {}
@@ -56,17 +75,15 @@ class Api : public ServiceTable {
   template <class Request, class Response>
   void Serve(std::string_view package, const char* rpc, Executor& executor,
              Handler<Request, Response> handler) {
-    AddUnary<Request, Response>(
-        package, rpc,
-        [this, rpc, &executor, handler](grpc::CallbackServerContext* context,
-                                        const Request* request, Response* response) {
-          pod::Call call;
-          call.deadline = DeadlineOf(*context, services_.clock);
-          return UnaryCall::Start(executor, rpc, std::move(call),
-                                  [this, handler, request, response](const pod::Call& c) {
-                                    return handler(services_, c, *request, response);
-                                  });
-        });
+    AddUnary(package, rpc, executor,
+             [this, handler](const pod::Call& c,
+                             const grpc::ByteBuffer& bytes) -> Result<grpc::ByteBuffer> {
+               Request request;
+               TRY(Decode(bytes, &request));
+               Response response;
+               TRY(handler(services_, c, request, &response));
+               return Encode(response);
+             });
   }
 
   // A call whose handler encodes its response itself.
@@ -76,55 +93,53 @@ class Api : public ServiceTable {
   template <class Request>
   void ServeEncoded(std::string_view package, const char* rpc, Executor& executor,
                     Encoder<Request> encode) {
-    AddUnary<Request, grpc::ByteBuffer>(
-        package, rpc,
-        [this, rpc, &executor, encode](grpc::CallbackServerContext* context, const Request* request,
-                                       grpc::ByteBuffer* response) {
-          pod::Call call;
-          call.deadline = DeadlineOf(*context, services_.clock);
-          return UnaryCall::Start(
-              executor, rpc, std::move(call),
-              [this, encode, request, response](const pod::Call& c) -> Result<> {
-                *response = ToByteBuffer(TRY(encode(services_, c, *request)));
-                return Ok();
-              });
-        });
+    AddUnary(package, rpc, executor,
+             [this, encode](const pod::Call& c,
+                            const grpc::ByteBuffer& bytes) -> Result<grpc::ByteBuffer> {
+               Request request;
+               TRY(Decode(bytes, &request));
+               return ToByteBuffer(TRY(encode(services_, c, request)));
+             });
   }
 
   template <class Request>
   void ServeInPieces(const char* rpc, Executor& executor, Encoder<Request> encode) {
-    AddServerStreaming<Request, grpc::ByteBuffer>(
-        kV1, rpc,
-        [this, rpc, &executor, encode](grpc::CallbackServerContext* context,
-                                       const Request* request) {
-          pod::Call call;
-          call.deadline = DeadlineOf(*context, services_.clock);
-          return ListStream::Start(executor, rpc, std::move(call),
-                                   [this, encode, request](const pod::Call& c) {
-                                     return encode(services_, c, *request);
-                                   });
+    AddStream(
+        rpc, executor,
+        [this, encode](const pod::Call& c, const grpc::ByteBuffer& bytes) -> Result<std::string> {
+          Request request;
+          TRY(Decode(bytes, &request));
+          return encode(services_, c, request);
         });
   }
 
   // A Stream... call as the list call that it is in pieces: the messages are the same on the wire.
   template <class Request, class Response>
   void ServeInPieces(const char* rpc, Executor& executor, Handler<Request, Response> list) {
-    AddServerStreaming<Request, grpc::ByteBuffer>(
-        kV1, rpc,
-        [this, rpc, &executor, list](grpc::CallbackServerContext* context, const Request* request) {
-          pod::Call call;
-          call.deadline = DeadlineOf(*context, services_.clock);
-          return ListStream::Start(
-              executor, rpc, std::move(call),
-              [this, list, request](const pod::Call& c) -> Result<std::string> {
-                Response response;
-                TRY(list(services_, c, *request, &response));
-                return response.SerializeAsString();
-              });
+    AddStream(
+        rpc, executor,
+        [this, list](const pod::Call& c, const grpc::ByteBuffer& bytes) -> Result<std::string> {
+          Request request;
+          TRY(Decode(bytes, &request));
+          Response response;
+          TRY(list(services_, c, request, &response));
+          return response.SerializeAsString();
         });
   }
 
  private:
+  void AddUnary(std::string_view package, const char* rpc, Executor& executor,
+                UnaryCall::Handler handler) {
+    Add(package, rpc, [this, rpc, &executor, handler = std::move(handler)](ServerCall& call) {
+      UnaryCall::Start(call, executor, rpc, services_.clock, handler);
+    });
+  }
+  void AddStream(const char* rpc, Executor& executor, ListStream::Handler handler) {
+    Add(kV1, rpc, [this, rpc, &executor, handler = std::move(handler)](ServerCall& call) {
+      ListStream::Start(call, executor, rpc, services_.clock, handler);
+    });
+  }
+
   Services& services_;
 };
 
@@ -181,11 +196,7 @@ class RuntimeApi final : public Api {
     BERTH_SERVE_V1(UpdatePodSandboxResources, lifecycle)
     BERTH_SERVE(StopContainer, stops)
     BERTH_SERVE(ExecSync, execs)
-    AddServerStreaming<v1::GetEventsRequest, grpc::ByteBuffer>(
-        kV1, "GetContainerEvents",
-        [&events](grpc::CallbackServerContext*, const v1::GetEventsRequest*) {
-          return events.Subscribe();
-        });
+    Add(kV1, "GetContainerEvents", [&events](ServerCall& call) { events.Subscribe(call); });
   }
 };
 
@@ -244,7 +255,7 @@ struct Server::Impl {
   std::shared_ptr<EventHub> events = std::make_shared<EventHub>();
   RuntimeApi runtime_api{services, executors, *events};
   ImageApi image_api{services, executors};
-  std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<CallServer> calls;
   std::unique_ptr<Acceptor> acceptor;  // ends first: it gives its connections to the server
 };
 
@@ -253,17 +264,17 @@ Result<std::unique_ptr<Server>> Server::Start(Services services, const ServerOpt
   TRY(ClearSocketPath(options.socket_path));
   std::unique_ptr<Server> self(new Server());
   self->impl_ = std::make_unique<Impl>(std::move(services));
-  self->impl_->socket_path = options.socket_path;
-  grpc::ServerBuilder builder;
-  builder.SetMaxReceiveMessageSize(kMaxMessage);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1000);
-  builder.RegisterService(&self->impl_->runtime_api);
-  builder.RegisterService(&self->impl_->image_api);
-  self->impl_->server = builder.BuildAndStart();
-  if (!self->impl_->server) return Error(Code::kInternal, "start the gRPC server");
-  self->impl_->acceptor =
-      TRY(Acceptor::Start(options.socket_path, [server = self->impl_->server.get()](os::Fd socket) {
-        grpc::AddInsecureChannelFromFd(server, socket.Release());
+  Impl& impl = *self->impl_;
+  impl.socket_path = options.socket_path;
+  impl.calls = TRY(CallServer::Start(
+      [&impl](const std::string& method) {
+        const CallStarter* found = impl.runtime_api.Find(method);
+        return found != nullptr ? found : impl.image_api.Find(method);
+      },
+      kMaxMessage));
+  impl.acceptor =
+      TRY(Acceptor::Start(options.socket_path, [calls = impl.calls.get()](os::Fd socket) {
+        calls->Add(std::move(socket));
       }));
   self->impl_->services.engine.SetEventListener(
       [events = self->impl_->events](const pod::LifecycleEvent& event) { events->Publish(event); });
@@ -271,12 +282,11 @@ Result<std::unique_ptr<Server>> Server::Start(Services services, const ServerOpt
 }
 
 Server::~Server() {
-  if (!impl_ || !impl_->server) return;
+  if (!impl_ || !impl_->acceptor) return;
   impl_->services.engine.SetEventListener({});
   impl_->events->Close();
   impl_->acceptor.reset();
-  impl_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(3));
-  impl_->server->Wait();
+  impl_->calls.reset();
   ::unlink(impl_->socket_path.c_str());
 }
 

@@ -24,18 +24,18 @@ Result<size_t> NextPiece(std::string_view encoded, size_t limit) {
   return taken;
 }
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* ListStream::Start(Executor& executor, const char* rpc,
-                                                              pod::Call call, Handler handler) {
-  auto* self = new ListStream(rpc, std::move(call), std::move(handler));
+void ListStream::Start(ServerCall& call, Executor& executor, const char* rpc, const Clock& clock,
+                       Handler handler) {
+  auto* self = new ListStream(call, rpc, clock, std::move(handler));
   if (Result<> accepted = executor.Submit([self] { self->Run(); }); !accepted) {
-    self->Finish(ToStatus(accepted.error()));
+    call.Finish(ToStatus(accepted.error()));
     self->Unref();
   }
-  return self;
 }
 
-ListStream::ListStream(const char* rpc, pod::Call call, Handler handler)
-    : rpc_(rpc), call_(std::move(call)), handler_(std::move(handler)) {
+ListStream::ListStream(ServerCall& call, const char* rpc, const Clock& clock, Handler handler)
+    : Reactor(call), rpc_(rpc), handler_(std::move(handler)) {
+  call_.deadline = DeadlineOf(call.context(), clock);
   call_.cancelled = stop_.get_token();
 }
 
@@ -43,7 +43,7 @@ void ListStream::Run() {
   auto began = std::chrono::steady_clock::now();
   Result<std::string> outcome = [&]() -> Result<std::string> {
     try {
-      return handler_(call_);
+      return handler_(call_, call().request());
     } catch (const std::exception& e) {
       return Error(Code::kInternal, StrCat(rpc_, ": unexpected: ", e.what()));
     }
@@ -57,24 +57,23 @@ void ListStream::Run() {
   } else {
     Result<> failed(std::move(outcome.error()));
     LogOutcome(rpc_, failed, took);
-    Finish(ToStatus(failed.error()));
+    call().Finish(ToStatus(failed.error()));
   }
   Unref();
 }
 
 void ListStream::WriteNext() {
-  if (left_.empty()) return Finish(grpc::Status::OK);
+  if (left_.empty()) return call().Finish(grpc::Status::OK);
   Result<size_t> size = NextPiece(left_, kPiece);
-  if (!size) return Finish(ToStatus(size.error()));
+  if (!size) return call().Finish(ToStatus(size.error()));
   grpc::Slice slice(left_.data(), *size);
   left_.remove_prefix(*size);
-  piece_ = grpc::ByteBuffer(&slice, 1);
-  StartWrite(&piece_);
+  call().StartWrite(grpc::ByteBuffer(&slice, 1));
 }
 
 void ListStream::OnWriteDone(bool ok) {
   if (ok) return WriteNext();
-  Finish({grpc::StatusCode::CANCELLED, "the client has gone"});
+  call().Finish({grpc::StatusCode::CANCELLED, "the client has gone"});
 }
 
 }  // namespace berth::api

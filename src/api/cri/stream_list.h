@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Stream... calls: the answer of a List... call in pieces. Both have the items as field 1 and nothing
-// else, so an encoded list is cut between its items and never decoded. gRPC owns a stream: it deletes
-// itself when the RPC is done and the handler has returned, whichever is later.
+// else, so an encoded list is cut between its items and never decoded. A stream deletes itself when the
+// RPC is done and the handler has returned, whichever is later.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "api/cri/server_call.h"
 #include "base/executor.h"
 #include "pod/engine.h"
 
@@ -21,19 +22,21 @@ namespace berth::api {
 // `limit`, one at least. Internal when the bytes are not a list.
 Result<size_t> NextPiece(std::string_view encoded, size_t limit);
 
-class ListStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
+class ListStream final : public Reactor {
  public:
   static constexpr size_t kPiece = 256 << 10;
-  using Handler = std::function<Result<std::string>(const pod::Call&)>;  // the encoded list
+  // From the encoded request to the encoded list.
+  using Handler =
+      std::function<Result<std::string>(const pod::Call&, const grpc::ByteBuffer& request)>;
 
-  static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(Executor& executor, const char* rpc,
-                                                           pod::Call call, Handler handler);
+  static void Start(ServerCall& call, Executor& executor, const char* rpc, const Clock& clock,
+                    Handler handler);
   void OnCancel() override { stop_.request_stop(); }
   void OnWriteDone(bool ok) override;
   void OnDone() override { Unref(); }
 
  private:
-  ListStream(const char* rpc, pod::Call call, Handler handler);
+  ListStream(ServerCall& call, const char* rpc, const Clock& clock, Handler handler);
   void Run();
   void WriteNext();
   void Unref() {
@@ -46,8 +49,7 @@ class ListStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   Handler handler_;
   std::string encoded_;
   std::string_view left_;
-  grpc::ByteBuffer piece_;
-  std::atomic<int> references_{2};  // gRPC's and the handler's
+  std::atomic<int> references_{2};  // the RPC's and the handler's
 };
 
 }  // namespace berth::api
