@@ -2,6 +2,7 @@
 #include "api/cri/call_server.h"
 
 #include <grpcpp/server_posix.h>
+#include <pthread.h>
 
 #include <system_error>
 
@@ -24,6 +25,7 @@ Result<std::unique_ptr<CallServer>> CallServer::Start(Find find, int max_message
                  }};
   try {
     self->thread_ = std::thread([raw = self.get()] { raw->Loop(); });
+    (void)::pthread_setname_np(self->thread_.native_handle(), kThreadName);
   } catch (const std::system_error& e) {
     return Error(Code::kResourceExhausted, StrCat("start the gRPC server: thread: ", e.what()));
   }

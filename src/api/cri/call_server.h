@@ -22,6 +22,7 @@ class CallServer {
   // a starter must not hold up.
   using Find = std::function<const CallStarter*(const std::string& method)>;
 
+  static constexpr const char* kThreadName = "cri calls";
   static Result<std::unique_ptr<CallServer>> Start(Find find, int max_message);
   CallServer(const CallServer&) = delete;
   CallServer& operator=(const CallServer&) = delete;

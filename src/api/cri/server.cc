@@ -52,8 +52,7 @@ Result<> Decode(const grpc::ByteBuffer& bytes, Message* message) {
   grpc::ByteBuffer shared(bytes);  // decoding empties it
   const grpc::Status decoded = grpc::SerializationTraits<Message>::Deserialize(&shared, message);
   if (decoded.ok()) return Ok();
-  return Error(Code::kInvalidArgument,
-               StrCat("the request's bytes are no ", Message::descriptor()->name()));
+  return Error(Code::kInvalidArgument, "the request's bytes are no message of the call's type");
 }
 
 template <class Message>
