@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Berth and containerd as bench/pull and bench/run start them: directories and a control group of their own, the same OCI
+"""Berth and its peers as bench/pull and bench/run start them: directories and a control group of their own, the same OCI
 runtime, CNI configuration and pause image."""
 import json
 import os
@@ -139,19 +139,27 @@ def write_berth(work, store, native):
         f'[network]\nconf_dirs = ["{work}/cni-berth"]\nbin_dirs = ["/usr/lib/cni"]\nnative_plugins = {json.dumps(native)}\n')
 
 
-def containerd_program():
-    """CONTAINERD or what PATH has; its shim stands beside it or on PATH."""
-    found = os.environ.get("CONTAINERD") or shutil.which("containerd")
+def program(name):
+    """CONTAINERD or CRIO, or what PATH has; containerd's shim stands beside it or on PATH."""
+    found = os.environ.get(name.upper()) or shutil.which(name)
     return os.path.abspath(found) if found else None
 
 
-def crun_for_containerd(work):
-    """crun, behind old_crun.c where it is older than the OCI versions that containerd writes."""
+def of_crio(name):
+    """conmon or pinns: it stands beside CRI-O or on PATH."""
+    found = shutil.which(name, path=f"{os.path.dirname(program('crio'))}:{os.environ['PATH']}")
+    if not found:
+        raise SystemExit(f"CRI-O needs {name}, beside it or on PATH")
+    return found
+
+
+def crun_for_peers(work):
+    """crun, behind old_crun.c where it is older than the OCI versions that the peers write."""
     crun = shutil.which("crun")
     version = subprocess.run([crun, "--version"], capture_output=True, text=True).stdout.split()[2]
     if tuple(map(int, version.split(".")[:2])) >= (1, 20):
         return crun
-    wrapped = work / "crun-for-containerd"
+    wrapped = work / "crun-for-peers"
     if not wrapped.exists():
         subprocess.run(["gcc", "-Os", "-static", "-s", f'-DCRUN="{crun}"', "-o", wrapped,
                         pathlib.Path(__file__).with_name("old_crun.c")], check=True)
@@ -159,7 +167,6 @@ def crun_for_containerd(work):
 
 
 def containerd(work, store, sampled=True):
-    program = containerd_program()
     config = work / "containerd.toml"
     # restrict_oom_score_adj: a machine without CAP_SYS_RESOURCE may not lower it. NRI is off, as it is in Berth.
     config.write_text(f'''version = 3
@@ -184,16 +191,68 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
     [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.crun]
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.crun.options]
-        BinaryName = "{crun_for_containerd(work)}"
+        BinaryName = "{crun_for_peers(work)}"
 ''')
-    os.environ["PATH"] = f"{os.path.dirname(program)}:{os.environ['PATH']}"
-    return Daemon("containerd", [program, "--config", config, "--log-level", "warn"], store / "containerd",
+    os.environ["PATH"] = f"{os.path.dirname(program('containerd'))}:{os.environ['PATH']}"
+    return Daemon("containerd", [program("containerd"), "--config", config, "--log-level", "warn"], store / "containerd",
                   "unix:///run/containerd-bench.sock", work / "containerd.log", sampled)
+
+
+def crio(work, store, sampled=True):
+    root, state, none = store / "crio", "/run/crio", work / "none"
+    (work / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    (work / "storage.conf").write_text('[storage]\ndriver = "overlay"\n')
+    (work / "registries.conf").write_text(f'[[registry]]\nlocation = "{PAUSE.partition("/")[0]}"\ninsecure = true\n')
+    # Every path that would be in the machine's own /etc or /var is named. NRI is off, as it is in Berth; with cgroupfs and
+    # monitor_cgroup "pod" conmon stays in the daemon's control group. crun of Debian 12 cannot take the default of pids_limit, -1.
+    config = work / "crio.toml"
+    config.write_text(f'''[crio]
+root = "{root}/storage"
+runroot = "{state}/storage"
+storage_driver = "overlay"
+log_dir = "{root}/log"
+version_file_persist = "{root}/version"
+clean_shutdown_file = "{root}/clean.shutdown"
+[crio.api]
+listen = "{state}/crio.sock"
+[crio.runtime]
+log_level = "warn"
+cgroup_manager = "cgroupfs"
+default_runtime = "crun"
+pids_limit = 4194304
+pinns_path = "{of_crio("pinns")}"
+hooks_dir = []
+decryption_keys_path = "{none}"
+irqbalance_config_file = "{none}"
+irqbalance_config_restore_file = "disable"
+[crio.runtime.runtimes.crun]
+runtime_path = "{crun_for_peers(work)}"
+runtime_root = "{state}/crun"
+monitor_path = "{of_crio("conmon")}"
+monitor_cgroup = "pod"
+[crio.image]
+pause_image = "{PAUSE}"
+signature_policy = "{work}/policy.json"
+signature_policy_dir = "{state}/policies"
+namespaced_auth_dir = "{state}/auth"
+big_files_temporary_dir = "{root}"
+[crio.network]
+network_dir = "{work}/cni-crio"
+plugin_dirs = ["/usr/lib/cni"]
+[crio.nri]
+enable_nri = false
+''')
+    os.environ["CONTAINERS_STORAGE_CONF"] = f"{work}/storage.conf"
+    return Daemon("crio", [program("crio"), "--config", config, "--config-dir", none, "--registries-conf", work / "registries.conf",
+                           "--registries-conf-dir", none], root, f"unix://{state}/crio.sock", work / "crio.log", sampled)
+
+
+PEERS = {"containerd": containerd, "crio": crio}
 
 
 def write_networks(work):
     """One conflist each, alike but for the bridge and its subnet: bridge with ipMasq, host-local, portmap."""
-    for number, name in enumerate(("berth", "containerd")):
+    for number, name in enumerate(("berth", *PEERS)):
         directory = work / f"cni-{name}"
         directory.mkdir(exist_ok=True)
         bridge = {"type": "bridge", "bridge": f"bench{number}", "isGateway": True, "ipMasq": True,

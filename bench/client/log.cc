@@ -40,14 +40,27 @@ Result<> AwaitEnd(int file, Clock::time_point began) {
   return Error(Code::kDeadlineExceeded, "the log has no end");
 }
 
+// Of "TIME STREAM P|F CONTENT" those with F: conmon breaks a line where its buffer ends, and marks the pieces before the last P.
 Result<int64_t> CountLines(int file) {
   std::string buffer(1U << 20, '\0');
   int64_t lines = 0;
+  int field = 0;
+  bool full = false;
   for (off_t at = 0;;) {
     const ssize_t n = ::pread(file, buffer.data(), buffer.size(), at);
     if (n < 0) return ErrnoError("read log file");
     if (n == 0) return lines;
-    for (ssize_t i = 0; i < n; ++i) lines += buffer[static_cast<size_t>(i)] == '\n';
+    for (const char c : std::string_view(buffer.data(), static_cast<size_t>(n))) {
+      if (c == '\n') {
+        lines += full;
+        field = 0;
+        full = false;
+      } else if (c == ' ') {
+        ++field;
+      } else if (field == 2) {
+        full = c == 'F';
+      }
+    }
     at += n;
   }
 }

@@ -41,6 +41,7 @@ v1::ContainerConfig Pods::ContainerConfig(const std::string& name) const {
   v1::ContainerConfig config;
   config.mutable_metadata()->set_name(name);
   config.mutable_image()->set_image(options_.image);
+  config.mutable_image()->set_user_specified_image(options_.image);  // CRI-O insists on it
   for (const std::string& word : options_.command) config.add_command(word);
   config.set_log_path(StrCat(name, ".log"));
   v1::LinuxContainerSecurityContext& context = *config.mutable_linux()->mutable_security_context();
