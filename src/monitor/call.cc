@@ -50,6 +50,8 @@ Result<> ExecProgram(const CallSpec& spec, int log_fd) {
   argv.push_back(nullptr);
   // Close-on-exec and not closed: the log must stay open for the error, should exec fail.
   ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+  // A security module may allow programs by their path only: then by its path.
+  if (spec.program >= 0) ::execveat(spec.program, "", argv.data(), environ, AT_EMPTY_PATH);
   ::execve(spec.path.c_str(), argv.data(), environ);
   return ErrnoError(StrCat("execute ", spec.path));
 }

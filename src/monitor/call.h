@@ -21,6 +21,7 @@ namespace berth::monitor {
 struct CallSpec {
   std::string name;               // for messages: "crun create"
   std::string path;               // the program
+  int program = -1;               // a copy of it to run instead; -1: none
   std::vector<std::string> args;  // argv, argv[0] included
   std::string log_name;  // in calls/: what the program says goes here and is the error's text
   MountPlan mounts;

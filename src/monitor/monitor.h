@@ -131,6 +131,7 @@ class Monitor {
   Server server_;
   std::optional<Setup> setup_;
   os::Fd shm_;
+  os::Fd program_;  // see Setup
   os::Fd user_ns_;  // what /proc/<pid>/fd/<n> in the containers' specs leads to
   PidNsInit init_;
   OomLedger oom_ledger_;

@@ -32,6 +32,10 @@ CallSpec Monitor::RuntimeCall(const std::string& command, const std::string& num
   const std::string program = path.substr(path.rfind('/') + 1);
   spec.name = StrCat(program, ' ', command);
   spec.path = path;
+  if (program_) {
+    const Result<os::FileIdentity> now = os::IdentityOf(path.c_str());
+    if (now && *now == setup_->program) spec.program = program_.get();
+  }
   spec.log_name = StrCat(number, ".log");
   spec.args = {program, "--root", setup_->runtime_root};
   spec.args.insert(spec.args.end(), setup_->runtime_args.begin(), setup_->runtime_args.end());

@@ -54,7 +54,8 @@ void Monitor::DoSetup(ReplyTo to, Setup setup, Fds fds) {
 }
 
 Result<> Monitor::SetUp(Setup setup, Fds fds) {
-  if (fds.size() != size_t{setup.has_shm} + (setup.has_user_ns ? 3U : 0U))
+  if (fds.size() !=
+      size_t{setup.has_shm} + (setup.has_user_ns ? 3U : 0U) + size_t{setup.has_program})
     return Error(Code::kInvalidArgument, "setup: wrong number of fds");
   PodUserNs ns;
   if (setup.has_user_ns) {
@@ -64,6 +65,7 @@ Result<> Monitor::SetUp(Setup setup, Fds fds) {
   TRY(EnterPodNamespaces(setup, ns), "setup");
   if (setup.shared_pid) init_ = TRY(StartPidNsInit(ns.user.get()), "setup");
   if (setup.has_shm) shm_ = std::move(fds[0]);
+  if (setup.has_program) program_ = std::move(fds.back());
   user_ns_ = std::move(ns.user);
   setup_ = std::move(setup);
   return Ok();

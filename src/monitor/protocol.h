@@ -35,6 +35,7 @@
 
 #include "base/result.h"
 #include "base/wire.h"
+#include "os/sealed_program.h"
 
 namespace berth::monitor {
 
@@ -43,6 +44,7 @@ inline constexpr uint32_t kOldestVersion = 1;
 inline constexpr uint32_t kSessionsVersion = 2;
 inline constexpr uint32_t kVolumesVersion = 3;
 inline constexpr uint32_t kTimedVersion = 4;
+inline constexpr uint32_t kProgramVersion = 4;
 inline constexpr size_t kMaxPacket = 96U << 10;
 inline constexpr size_t kMaxVolumes = 240;          // of one container, that come as mounts
 inline constexpr size_t kMaxFds = kMaxVolumes + 4;  // the kernel lets 253 pass
@@ -110,8 +112,8 @@ struct Hello {
   uint32_t version = kOldestVersion;
 };
 struct
-    Setup {  // [has_shm + 3 * has_user_ns]: the pod's shm as a detached tmpfs; its user namespace
-             // and the IPC and UTS namespaces that belong to it
+    Setup {  // [has_shm + 3 * has_user_ns + has_program]: the pod's shm as a detached tmpfs; its user namespace
+      // and the IPC and UTS namespaces that belong to it; a sealed copy of the OCI runtime
   std::string sandbox_id;
   std::string pod_path;  // absolute path of the run directory
   bool new_ipc = false;
@@ -128,6 +130,9 @@ struct
   // Hybrid cgroup hosts: in the OCI runtime's mount namespace, made private and then unmounted.
   std::vector<std::string> private_paths;
   std::vector<std::string> detach_paths;
+  // The copy is run as long as runtime_path still leads to what it was made of.
+  bool has_program = false;
+  os::FileIdentity program;
 };
 struct Create {  // [has_rootfs + has_log + volumes]: the rootfs as a detached mount; the log
                  // directory; the volumes 0, 1 ... as detached mounts

@@ -85,6 +85,11 @@ void Encode(wire::Writer& w, const Setup& m) {
   w.Texts(m.runtime_args);
   w.Texts(m.private_paths);
   w.Texts(m.detach_paths);
+  if (!m.has_program) return;
+  w.U64(m.program.device);
+  w.U64(m.program.inode);
+  w.U64(m.program.size);
+  w.I64(m.program.changed_at);
 }
 Result<> Decode(wire::Reader& r, Setup& m) {
   m.sandbox_id = TRY(Id(r, "sandbox"));
@@ -107,6 +112,12 @@ Result<> Decode(wire::Reader& r, Setup& m) {
   m.runtime_args = TRY(r.Texts(kMaxList, kMaxText), "runtime arguments");
   m.private_paths = TRY(r.Texts(kMaxList, kMaxText), "private paths");
   m.detach_paths = TRY(r.Texts(kMaxList, kMaxText), "detach paths");
+  if (r.End()) return Ok();
+  m.has_program = true;
+  m.program.device = TRY(r.U64(), "program");
+  m.program.inode = TRY(r.U64(), "program");
+  m.program.size = TRY(r.U64(), "program");
+  m.program.changed_at = TRY(r.I64(), "program");
   return r.End();
 }
 

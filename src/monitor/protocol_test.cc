@@ -119,6 +119,21 @@ TEST(Protocol, TimesComeAtTheEndAndOnlyWhenAskedFor) {
   EXPECT_EQ(Parse(Body(answer), heard = {}).error().code(), Code::kInvalidArgument);
 }
 
+TEST(Protocol, ASealedProgramIsTheEndOfASetup) {
+  auto setup = SomeSetup();
+  const std::string without = Body(setup);
+  setup.has_program = true;
+  setup.program = {1, 2, 3, 4};
+  decltype(setup) read;
+  ASSERT_TRUE(Parse(Body(setup), read));
+  EXPECT_TRUE(read.has_program);
+  EXPECT_EQ(read.program, setup.program);
+  ASSERT_TRUE(Parse(without, read = {}));
+  EXPECT_FALSE(read.has_program);
+  for (size_t size = without.size() + 1; size < Body(setup).size(); ++size)
+    EXPECT_FALSE(Parse(Body(setup).substr(0, size), read = {})) << size;
+}
+
 TEST(Protocol, EveryMessageSurvivesTheTripAndCorruption) {
   ExpectRobust(Hello{});
   ExpectRobust(SomeSetup());

@@ -54,8 +54,8 @@ class OciTest : public testing::TestWithParam<const char*> {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root";
     const std::string binary = StrCat("/usr/bin/", GetParam());
     const std::string runc = StrCat("/usr/sbin/", GetParam());
-    const std::string path = ::access(binary.c_str(), X_OK) == 0 ? binary : runc;
-    if (::access(path.c_str(), X_OK) != 0) GTEST_SKIP() << "needs " << GetParam();
+    path_ = ::access(binary.c_str(), X_OK) == 0 ? binary : runc;
+    if (::access(path_.c_str(), X_OK) != 0) GTEST_SKIP() << "needs " << GetParam();
     if (::access("/usr/bin/busybox", X_OK) != 0) GTEST_SKIP() << "needs busybox";
     if (::unshare(CLONE_NEWNS) != 0 ||
         ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
@@ -64,6 +64,9 @@ class OciTest : public testing::TestWithParam<const char*> {
     ASSERT_TRUE(os::DirFd::MakeTrusted(state(), 0711));
     ASSERT_TRUE(os::MakePrivateMountPoint(state()));
     mounts_before_ = ReadMounts();
+    MakeRuntime(path_);
+  }
+  void MakeRuntime(const std::string& path) {
     MonitorRuntimeConfig config;
     config.state_dir = state();
     config.monitor_path = StrCat(BERTH_BINARY_DIR, "/bin/berth-monitor");
@@ -152,6 +155,7 @@ class OciTest : public testing::TestWithParam<const char*> {
   }
 
   os::TempDir temp_ = *os::TempDir::Make();
+  std::string path_;  // of the OCI runtime
   EventLog events_;
   SandboxHandle pod_;
   std::string mounts_before_;
@@ -191,6 +195,41 @@ TEST_P(OciTest, MissingProgramIsAnErrorInTheRuntimesWords) {
   ASSERT_FALSE(output);
   EXPECT_NE(output.error().message().find("/bin/nope"), std::string::npos)
       << output.error().message();
+  EXPECT_TRUE(runtime_->KillAll("s1", "c1"));
+  EXPECT_TRUE(events_.WaitExit("c1"));
+}
+
+// A created container's init is the OCI runtime still.
+TEST_P(OciTest, TheRuntimeIsRunFromItsSealedCopyAsLongAsItsFileIsTheSame) {
+  os::Fd program(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(temp_.dir().WriteFile(GetParam(), *os::ReadAll(program.get(), 64 << 20), 0755));
+  const std::string path = StrCat(temp_.path(), "/", GetParam());
+  runtime_.reset();
+  MakeRuntime(path);
+  StartPod();
+  auto executable = [](const Result<int>& pid) {
+    std::string target(4096, '\0');
+    const std::string link = StrCat("/proc/", pid.value_or(0), "/exe");
+    const ssize_t n = ::readlink(link.c_str(), target.data(), target.size());
+    return target.substr(0, n > 0 ? static_cast<size_t>(n) : 0);
+  };
+  EXPECT_EQ(executable(Create("c1", "exec sleep 1000")), "/memfd:program (deleted)");
+  ASSERT_TRUE(runtime_->Start("s1", "c1"));
+  EXPECT_EQ(Exec("c1", "exit 42").exit_code, 42);
+  // Replaced, as a package's update does it: the new one is run at once.
+  ASSERT_TRUE(temp_.dir().WriteFile("newer", "#!/bin/sh\nexit 77\n", 0755));
+  ASSERT_EQ(::rename(StrCat(temp_.path(), "/newer").c_str(), path.c_str()), 0);
+  Result<ExecOutput> output =
+      runtime_->ExecSync({"s1", "c1", ProcessJson("exit 0"), false}, 20s, 100);
+  ASSERT_FALSE(output);
+  EXPECT_NE(output.error().message().find("exec: exit code 77"), std::string::npos)
+      << output.error().message();
+  ASSERT_EQ(::symlink(path_.c_str(), StrCat(temp_.path(), "/link").c_str()), 0);
+  ASSERT_EQ(::rename(StrCat(temp_.path(), "/link").c_str(), path.c_str()), 0);
+  EXPECT_EQ(Exec("c1", "exit 43").exit_code, 43);
+  const Result<int> created = Create("c2", "exit 0");
+  ASSERT_TRUE(created) << created.error().message();
+  EXPECT_NE(executable(created), "/memfd:program (deleted)");
   EXPECT_TRUE(runtime_->KillAll("s1", "c1"));
   EXPECT_TRUE(events_.WaitExit("c1"));
 }

@@ -25,6 +25,7 @@
 #include "runtime/monitor_client.h"
 #include "runtime/oci_handlers.h"
 #include "runtime/runtime.h"
+#include "runtime/sealed_programs.h"
 #include "runtime/seccomp_programs.h"
 
 namespace berth::runtime {
@@ -134,6 +135,7 @@ class MonitorRuntime final : public Runtime {
 
   MonitorRuntimeConfig config_;
   OciHandlers handlers_;
+  SealedPrograms programs_;
   SeccompPrograms seccomp_programs_;
   bool hybrid_cgroups_ = false;
   os::DirFd pods_dir_;

@@ -126,6 +126,10 @@ Result<monitor::SetupAnswer> MonitorRuntime::SetUp(MonitorClient& client, const 
     setup.detach_paths = {StrCat(config_.cgroup_root, "/unified")};
   }
   std::vector<int> fds;
+  const std::shared_ptr<const os::SealedProgram> program =
+      handler.copies_itself && client.hello().version >= monitor::kProgramVersion
+          ? programs_.Of(handler.path)
+          : nullptr;
   setup.has_shm = shm.valid();
   if (shm.valid()) fds.push_back(shm.get());
   if (spec.user_ns) {
@@ -133,6 +137,11 @@ Result<monitor::SetupAnswer> MonitorRuntime::SetUp(MonitorClient& client, const 
     setup.root_id = spec.root_id;
     for (const os::Fd* ns : {&spec.user_ns->user, &spec.user_ns->ipc, &spec.user_ns->uts})
       fds.push_back(ns->get());
+  }
+  if (program) {
+    setup.has_program = true;
+    setup.program = program->source;
+    fds.push_back(program->file.get());
   }
   const MonitorClient::Answer answer =
       TRY(client.Call(monitor::Type::kSetup, setup, kSetupTimeout, fds));

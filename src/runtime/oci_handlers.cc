@@ -60,6 +60,11 @@ Version VersionOf(std::string_view first_line, std::string_view program) {
   return ParseVersion(words[2]);
 }
 
+// Others may look for files beside their program, or be too large to keep in memory.
+bool CopiesItself(std::string_view first_line) {
+  return first_line.starts_with("crun version ") || first_line.starts_with("runc version ");
+}
+
 // https://github.com/opencontainers/runtime-spec/blob/main/features.md
 bool Lists(std::string_view features, const char* pointer, const char* wanted) {
   if (!oci::CheckJson(features, {}, "features")) return false;
@@ -129,6 +134,7 @@ Result<OciHandlers> OciHandlers::Make(std::vector<OciHandler> handlers,
     if (version) {
       info.version = FirstLine(*version);
       info.warning = VersionWarning(info.version);
+      handler.copies_itself = CopiesItself(info.version);
       const std::string features = Ask(handler.path, "features").value_or("");
       info.recursive_read_only = CanRecursiveReadOnly(info.version, features);
       info.user_namespaces = CanUserNs(info.version, features);

@@ -17,6 +17,8 @@ struct OciHandler {
   std::string path;               // absolute path of the binary
   std::vector<std::string> args;  // before the command, e.g. "--systemd-cgroup"
   std::string root;               // its --root, a directory of its own; absolute
+  bool copies_itself =
+      false;  // set by Make: crun or runc, which run from a sealed copy of themselves
 };
 
 class OciHandlers {
