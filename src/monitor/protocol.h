@@ -113,7 +113,7 @@ struct Hello {
 };
 struct
     Setup {  // [has_shm + 3 * has_user_ns + has_program]: the pod's shm as a detached tmpfs; its user namespace
-      // and the IPC and UTS namespaces that belong to it; a sealed copy of the OCI runtime
+  // and the IPC and UTS namespaces that belong to it; a sealed copy of the OCI runtime
   std::string sandbox_id;
   std::string pod_path;  // absolute path of the run directory
   bool new_ipc = false;
