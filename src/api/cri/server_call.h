@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One RPC from its first byte to its last, on gRPC's asynchronous API (why not on its callback API:
-// docs/decisions/0019-idle-threads.md). Whoever answers it, a Reactor, is called on the thread of the CallServer and
+// docs/decisions/0021-idle-threads.md). Whoever answers it, a Reactor, is called on the thread of the CallServer and
 // answers from any. A call deletes itself.
 //
 //   wanted --a client calls--> reading the message --starter--> a Reactor's --StartWrite*--> Finish --> OnDone, deleted
