@@ -68,7 +68,9 @@ std::string ContainerCgroupsPath(const std::string& pod_cgroup, const std::strin
 
 std::string NetworkCgroup(const std::string& pod_cgroup, const std::string& sandbox_id,
                           bool systemd) {
-  return CgroupOf(ContainerCgroupsPath(pod_cgroup, sandbox_id, {systemd, true}), systemd);
+  const std::string group =
+      CgroupOf(ContainerCgroupsPath(pod_cgroup, sandbox_id, {systemd, true}), systemd);
+  return systemd ? group : StrCat(group, ".scope");
 }
 
 std::string CgroupOf(const std::string& path, bool systemd) {

@@ -29,7 +29,9 @@ struct CgroupNames {
 // "<pod>/crio-<id>" and "<slice>:crio:<id>".
 std::string ContainerCgroupsPath(const std::string& pod_cgroup, const std::string& container_id,
                                  const CgroupNames& names);
-// The empty group that stands for the pod's network, for cAdvisor; a path as CgroupOf gives it.
+// The empty group that stands for the pod's network, for cAdvisor; a path as CgroupOf gives it. It is crio-<id>.scope with
+// either driver: from that name alone the kubelet takes the id again, which /stats/summary finds the network by
+// (extractIDFromCgroupPath in pkg/kubelet/stats/cri_stats_provider.go).
 std::string NetworkCgroup(const std::string& pod_cgroup, const std::string& sandbox_id,
                           bool systemd);
 

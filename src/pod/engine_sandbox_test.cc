@@ -43,7 +43,7 @@ TEST(EngineSandbox, ForCadvisorAPodHasAGroupThatStandsForItsNetwork) {
   ASSERT_TRUE(world.Restart());
   std::string id = *world.Run();
   const std::string group = "/berth/" + id;
-  EXPECT_EQ(world.host.Cgroups(), (std::set<std::string>{group, group + "/crio-" + id}));
+  EXPECT_EQ(world.host.Cgroups(), (std::set<std::string>{group, group + "/crio-" + id + ".scope"}));
   std::string container = *world.Create(id);
   EXPECT_EQ(world.records.Containers().at(container).cgroups_path, group + "/crio-" + container);
   EXPECT_TRUE(world.engine->StopPodSandbox({}, id));

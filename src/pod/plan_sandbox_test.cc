@@ -201,7 +201,7 @@ TEST(CgroupPath, Forms) {
   EXPECT_EQ(ContainerCgroupsPath("/p", "c", {.for_cadvisor = true}), "/p/crio-c");
   EXPECT_EQ(ContainerCgroupsPath("p.slice", "c", {.systemd = true, .for_cadvisor = true}),
             "p.slice:crio:c");
-  EXPECT_EQ(NetworkCgroup("/p", "s", false), "/p/crio-s");
+  EXPECT_EQ(NetworkCgroup("/p", "s", false), "/p/crio-s.scope");
   EXPECT_EQ(NetworkCgroup("kubepods-p.slice", "s", true),
             "/kubepods.slice/kubepods-p.slice/crio-s.scope");
 }
