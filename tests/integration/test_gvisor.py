@@ -1,41 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """crun, runc and gVisor's runsc side by side on one node, chosen by the pod."""
 import contextlib
-import json
 import subprocess
 import time
 import urllib.request
 
-from support import environment, tools
+from support import environment, gvisor
 from support.node import SLEEP, Node
-from support.suite import Skip, contains, equal, eventually, test
+from support.suite import contains, equal, eventually, test
 
 HANDLERS = ("crun", "runc", "runsc")
-# The pod's network namespace is used as it is: what listens there is reached by port-forward as in any other pod, and the
-# containers of a pod share it. --overlay2=none: files go where those of other containers go, and are measured there.
-ARGUMENTS = ["--network=host", "--overlay2=none"]
-
-
-def usable_platform():
-    """The first of runsc's platforms that works here; they differ in what they need of the machine."""
-    program, said = tools.runsc(), []
-    if program is None:
-        raise Skip("no runsc: neither on PATH nor to be had from bookworm-backports")
-    for platform in ("systrap", "ptrace"):
-        done = subprocess.run([program, f"--platform={platform}", "--network=none", "--ignore-cgroups", "do", "/bin/true"],
-                              capture_output=True, text=True, timeout=60)
-        if done.returncode == 0:
-            return program, platform
-        said.append(f"{platform}: {done.stderr.strip()[-300:]}")
-    raise Skip("runsc cannot run on this machine: " + "; ".join(said))
 
 
 @contextlib.contextmanager
 def node_with_gvisor(node):
-    program, platform = usable_platform()
-    fragment = f'[runtime.handlers.runsc]\npath = "{program}"\nargs = {json.dumps([f"--platform={platform}", *ARGUMENTS])}\n'
     other = Node(node.work / "gvisor", environment.STORE / "gvisor", "/run/berth-gvisor",
-                 {"network": {"default_bridge": "berth1", "default_subnet": "10.99.0.0/16"}}, fragment)
+                 {"network": {"default_bridge": "berth1", "default_subnet": "10.99.0.0/16"}, **gvisor.handler()})
     other.start()
     try:
         other.crictl("pull", "127.0.0.1:5000/test/web:1", timeout=120)

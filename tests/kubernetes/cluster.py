@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cluster of one node in the suite's own namespaces: etcd, the control plane, a kubelet, Berth, and kubectl to ask them."""
 import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -34,17 +35,18 @@ def cgroup_directories():
 
 
 class Cluster:
-    def __init__(self, work, node_options=None):
+    def __init__(self, work, node_options=None, node=None):
+        """`node`: a runtime that runs already, of which only `socket` is looked at; otherwise a berthd that the caller starts."""
         self.work = pathlib.Path(work)
         self.work.mkdir(parents=True, exist_ok=True)
         self.programs = tools.kubernetes()
         self.processes, self.logs = {}, {}
         self.manifests = self.work / "manifests"
         self.manifests.mkdir()
-        self.kubelet_options = {}
+        self.kubelet_options, self.kubelet_arguments = {}, []
         self._marks, self.expected = {}, []
         self._prepare_machine()
-        self.node = Node(self.work / "berth", environment.STORE / "root", "/run/berth", node_options)
+        self.node = node or Node(self.work / "berth", environment.STORE / "root", "/run/berth", node_options)
 
     # ------------------------------------------------------------------ the machine
     def _prepare_machine(self):
@@ -157,8 +159,9 @@ class Cluster:
             file.write_text(f"{value}\n")
             script.append(f"mount --bind {file} /proc/sys/{name}")
         prefix = ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", " && ".join([*script, 'exec "$0" "$@"'])]
+        self.kubelet_started = datetime.datetime.now(datetime.timezone.utc)
         self.spawn("kubelet", "--config", path, "--kubeconfig", self.kubeconfig, "--hostname-override", NODE,
-                   "--node-ip", ADDRESS, prefix=prefix)
+                   "--node-ip", ADDRESS, *self.kubelet_arguments, prefix=prefix)
 
     def stop_kubelet(self):
         process = self.processes.pop("kubelet")
@@ -166,8 +169,13 @@ class Cluster:
         process.wait(30)
 
     def wait_node_ready(self, seconds=180):
-        path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
-        self.wait("the node", lambda: self.kubectl("get", "node", NODE, "-o", path, check=False).stdout == "True", seconds)
+        """In the words of the kubelet that was started last: what an earlier one said stays in the API for a while."""
+        path = "jsonpath={.status.conditions[?(@.type=='Ready')]['status','lastHeartbeatTime']}"
+
+        def is_ready():
+            said = self.kubectl("get", "node", NODE, "-o", path, check=False).stdout.split()
+            return said[:1] == ["True"] and datetime.datetime.fromisoformat(said[1]) > self.kubelet_started
+        self.wait("the node", is_ready, seconds)
 
     def close(self):
         for name in ("kubelet", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"):
@@ -245,7 +253,7 @@ class Cluster:
     def recover(self):
         if not self.node.running():
             self.node.start()
-        if "kubelet" not in self.processes:
+        if "kubelet" not in self.processes or self.processes["kubelet"].poll() is not None:
             self.start_kubelet()
         for path in self.manifests.iterdir():
             path.unlink()

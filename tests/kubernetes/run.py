@@ -11,12 +11,12 @@ import time
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parent.parent)]
 
-from support import environment, registry, suite, tools
+from support import environment, gvisor, registry, suite, tools
 from support.snapshot import Snapshot, of_the_node_itself
 from support.suite import eventually
 
 PARTS = ["test_workloads", "test_probes", "test_streams", "test_volumes", "test_lifecycle", "test_security", "test_images",
-         "test_node"]
+         "test_node", "test_runtimes"]
 SECONDS = 3000
 # An error line, and what in it names the runtime.
 ERROR = re.compile(r"^E\d{4} ")
@@ -59,6 +59,14 @@ def ends_clean(cluster, clean, counter):
         counter.fail("pods leave nothing behind", str(error))
 
 
+def handlers():
+    """gVisor beside crun and runc, or why it is not there."""
+    try:
+        return gvisor.handler(), None
+    except suite.Skip as reason:
+        return {}, reason
+
+
 def main():
     from cluster import Cluster
     from objects import REGISTRY, push_images
@@ -67,8 +75,9 @@ def main():
     work = environment.WORK
     images = registry.Registry(work, environment.STORE / "registry", 5000)
     push_images(images.host)
-    cluster = Cluster(work / "cluster", {"image": {"pinned": [f"{REGISTRY}/test/unused-3*"]}})
-    cluster.images = images
+    more, missing = handlers()
+    cluster = Cluster(work / "cluster", {"image": {"pinned": [f"{REGISTRY}/test/unused-3*"]}, **more})
+    cluster.images, cluster.without_gvisor = images, missing
     began = time.monotonic()
     cluster.node.start()
     clean = Snapshot([cluster.node.state, "/run/netns", "/var/lib/cni", cluster.node.root / "containers"])
@@ -85,6 +94,7 @@ def main():
 
 
 if __name__ == "__main__":
+    tools.runsc()  # from the network, which the suite itself does not have
     tools.crictl()
     tools.kubernetes()
     tools.berth_binary("berthd")
