@@ -102,6 +102,9 @@ class Daemon:
         if done.returncode != 0:
             raise SystemExit(f"pull failed: {done.stderr}")
 
+    def pods(self):
+        return self._crictl("pods", "-q").stdout.split()
+
     def kill(self):
         self.process.kill()
         self.process.wait()
