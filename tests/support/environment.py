@@ -14,6 +14,7 @@ INSIDE = "BERTH_TEST_INSIDE"
 STORE = pathlib.Path("/run/berth-test/store")  # the journaled ext4: image stores, registry
 WORK = pathlib.Path("/run/berth-test")  # tmpfs: configuration, logs, volumes
 STORE_BYTES = 3 << 30
+PATIENCE = float(os.environ.get("BERTH_TEST_PATIENCE", "1"))  # how many times slower than a machine of its own this one may be
 SUITE_SECONDS = 900  # nothing here may hang a continuous integration for longer
 
 # A tmpfs covers them: no test may see the machine's own configuration, CNI leases or skopeo's memory, or add to them.

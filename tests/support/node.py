@@ -49,7 +49,7 @@ class Node:
         self._crictl = tools.crictl()
         self._options = options or {}
         self.write_config({}, fragment)
-        (self.work / "crictl.yaml").write_text(f"runtime-endpoint: {self.socket}\nimage-endpoint: {self.socket}\ntimeout: 20\n")
+        (self.work / "crictl.yaml").write_text(f"runtime-endpoint: {self.socket}\nimage-endpoint: {self.socket}\ntimeout: {20 * environment.PATIENCE:.0f}\n")
 
     # ------------------------------------------------------------------ daemon
     def write_config(self, options, fragment=""):
@@ -89,7 +89,7 @@ class Node:
             self.wait_ready()
 
     def wait_ready(self, seconds=20):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * environment.PATIENCE
         while time.monotonic() < end:
             if self.daemon.poll() is not None:
                 raise AssertionError(f"berthd ended with {self.daemon.returncode} at its start:\n{self.log_since(0)[-4000:]}")
@@ -138,7 +138,7 @@ class Node:
 
     def crictl(self, *arguments, check=True, timeout=60):
         result = Result(subprocess.run(self.command(*arguments), capture_output=True, text=True, errors="replace",
-                                       timeout=timeout, stdin=subprocess.DEVNULL))
+                                       timeout=timeout * environment.PATIENCE, stdin=subprocess.DEVNULL))
         if check and result.code != 0:
             raise Failed(f"crictl {' '.join(map(str, arguments))}: exit code {result.code}\n{result.text}")
         return result
@@ -158,7 +158,8 @@ class Node:
 
     def berth(self, *arguments, check=True, timeout=60):
         result = Result(subprocess.run([tools.berth_binary("berth"), "--endpoint", self.socket, "--state", self.state,
-                                        *map(str, arguments)], capture_output=True, text=True, timeout=timeout))
+                                        *map(str, arguments)], capture_output=True, text=True,
+                                       timeout=timeout * environment.PATIENCE))
         if check and result.code != 0:
             raise Failed(f"berth {' '.join(map(str, arguments))}: exit code {result.code}\n{result.text}")
         return result
@@ -270,7 +271,7 @@ class Container:
         return [(stream, tag, text) for _, stream, tag, text in parts]
 
     def wait_exit(self, seconds=20):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * environment.PATIENCE
         while time.monotonic() < end:
             status = self.status()
             if status["state"] == "CONTAINER_EXITED":

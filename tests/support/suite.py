@@ -5,6 +5,8 @@ import sys
 import time
 import traceback
 
+from . import environment
+
 TESTS = []
 GIVE_UP = 15
 
@@ -64,7 +66,7 @@ def run_tests(node, after_each, only=()):
         began = time.monotonic()
         mark = node.log_mark()
         try:
-            signal.alarm(seconds)
+            signal.alarm(int(seconds * environment.PATIENCE))
             function(node)
             after_each(node)
             signal.alarm(0)
@@ -81,7 +83,7 @@ def run_tests(node, after_each, only=()):
             text += "".join(traceback.format_exception(error)[-6:])
             in_a_row += 1
             counter.fail(name, f"{text}--- berthd's log of this test\n{node.log_since(mark)}\n---")
-            signal.alarm(60)
+            signal.alarm(int(60 * environment.PATIENCE))
             try:
                 node.recover()
             except BaseException as second:
@@ -103,7 +105,7 @@ def contains(text, *parts):
 
 def eventually(check, seconds=10, interval=0.05):
     """check() returns something true, or raises AssertionError until then."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * environment.PATIENCE
     while True:
         try:
             value = check()

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import time
 
+os.environ.setdefault("BERTH_TEST_PATIENCE", "5")  # emulation, with other things to do beside it
+
 from support import environment
 
 os.environ.setdefault(environment.INSIDE, "vm")

@@ -181,6 +181,7 @@ def payload(path, tree):
     shutil.copytree(ROOT / "tests", tree / "tests", ignore=ignore)
     shutil.copytree(ROOT / "packaging", tree / "packaging", ignore=ignore)
     shutil.copytree(registry_storage(), tree / "registry")
+    check(["cc", "-O1", "-shared", "-fPIC", "-o", tree / "nosync.so", HERE / "nosync.c"])
     make_disk(path, 1 << 30, tree, "payload")
     shutil.rmtree(tree)
 

@@ -11,8 +11,9 @@ import guest
 from support import suite
 from support.snapshot import Snapshot, of_the_node_itself
 
-# The last two are parts of tests/integration: what differs between versions of cgroups and their drivers.
-MODULES = {"unit": "test_unit", "limits": "test_limits", "update": "test_update", "stats": "test_stats"}
+# The last three are parts of tests/integration: what differs between kernels, versions of cgroups and their drivers.
+MODULES = {"unit": "test_unit", "limits": "test_limits", "update": "test_update", "stats": "test_stats",
+           "quota": "test_resources"}
 
 
 def configure(driver="auto"):

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Boots a Debian machine with systemd, cgroup v2 and AppArmor under qemu, installs Berth in it and tests it there.
-run.py [--seed=N] [--cuts=N] [--keep] [PART...]
+run.py [--seed=N] [--cuts=N] [--rounds=N] [--keep] [PART...]
 
 Parts, in this order: unit (the service), limits (memory QoS, OOM; systemd driver), update (updates and statistics), critest, cgroupfs
-(limits and update again with that driver), reboot, power (hard stops during pulls and removals). --keep leaves the disks and the console's log."""
+(limits and update again with that driver), quota, reboot, power (hard stops during pulls and removals), control (the same with a
+berthd that leaves out a sync: the check must fail). --keep leaves the disks and the console's log. --rounds: containers that are
+killed for memory, with each driver."""
 import os
 import pathlib
 import random
@@ -20,12 +22,14 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import image
 import machine
+from cuts import Cuts
 from volatile_disk import VolatileDisk
 from support import suite, tools
 
 PACKAGES = ["qemu-system-x86", "mmdebstrap", "e2fsprogs"]
-PARTS = ["unit", "limits", "update", "critest", "cgroupfs", "reboot", "power"]
-CUTS = 8
+PARTS = ["unit", "limits", "update", "critest", "cgroupfs", "quota", "reboot", "power", "control"]
+CUTS = 6
+ROUNDS = 20
 
 
 def option(name, default=None):
@@ -46,14 +50,14 @@ class Suite:
     def __init__(self, vm, store, seed):
         self.vm, self.store, self.seed, self.counter = vm, store, seed, suite.Counter()
 
-    def inside(self, *arguments, seconds=1800, environment=()):
+    def inside(self, *arguments, seconds=1800, environment=(), prefix=()):
         """A part that prints its own lines and ends with its counts."""
         text = []
 
         def each(piece):
             text.append(piece)
             print(piece, end="", flush=True)
-        command = ["env", *environment, "python3", "-B", "/payload/tests/vm/inside.py", *arguments]
+        command = ["env", *environment, *prefix, "python3", "-B", "/payload/tests/vm/inside.py", *arguments]
         try:
             code = self.vm.follow(command, each, seconds)
         except machine.Died as error:
@@ -75,7 +79,7 @@ class Suite:
         self.inside("unit")
 
     def limits(self):
-        self.inside("limits")
+        self.inside("limits", seconds=3600, environment=[f"BERTH_OOM_ROUNDS={option('rounds', ROUNDS)}"])
 
     def update(self):
         self.inside("update")
@@ -90,37 +94,27 @@ class Suite:
         self.update()
         self.driver("auto")
 
+    def quota(self):
+        """The kernel asks root to keep a quota only without CAP_SYS_RESOURCE."""
+        self.vm.sh("modprobe loop && modprobe quota_v2")
+        self.inside("quota", "quota_is_reached", prefix=["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"])
+
     def reboot(self):
         print(self.vm.run("python3", "-B", "/payload/tests/vm/inside.py", "reboot", "before", seconds=300).out, end="", flush=True)
         down, up = self.vm.reboot()
         print(f"down after {down:.0f} s, takes commands {up:.0f} s later", flush=True)
         self.inside("reboot", "after")
 
-    def power(self):
-        for number in range(int(option("cuts", CUTS))):
-            self.one_cut(number, random.Random(f"{self.seed}-{number}"))
+    def rng(self, what):
+        return lambda number: random.Random(f"{self.seed}-{what}-{number}")
 
-    def one_cut(self, number, rng):
-        began, name = time.monotonic(), f"power cut {number} (seed {self.seed}) leaves a node in order"
-        _, answers = self.vm.start(["python3", "-B", "/payload/tests/vm/inside.py", "power", "churn", str(rng.randrange(1 << 30))])
-        said = ""
-        while "churning" not in said:
-            value = answers.get(timeout=300)
-            assert value is not None and "out" in value, f"the churn ended: {said}"
-            said += value["out"]
-        after = rng.uniform(2, 25)
-        time.sleep(after)
-        self.vm.power_cut()
-        kept, lost = self.store.cut(rng)
-        booted = self.vm.boot()
-        done = self.vm.run("python3", "-B", "/payload/tests/vm/inside.py", "power", "check", seconds=900, ok=False)
-        if done.code == 0:
-            print(f"cut after {after:.1f} s; of the disk's cache {lost} blocks were lost and {kept} written; booted in {booted:.0f} s; "
-                  f"{done.out.strip()}", flush=True)
-            self.counter.ok(name, time.monotonic() - began)
-        else:
-            log = self.vm.sh("journalctl -b -u berth.service -o cat --no-pager | tail -60", ok=False).out
-            self.counter.fail(name, f"{done.out}\n--- berthd's log\n{log}")
+    def power(self):
+        Cuts(self.vm, self.store, self.seed, self.counter).series(int(option("cuts", CUTS)), self.rng("power"))
+
+    def control(self):
+        cuts = Cuts(self.vm, self.store, self.seed, self.counter)
+        cuts.control("syncfs", "damaged layers", self.rng("syncfs"))
+        cuts.control("fsync", "clients were told", self.rng("fsync"))
 
 
 def main():

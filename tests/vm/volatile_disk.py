@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A disk with a volatile write cache, as NBD server on a Unix socket (the NBD protocol's proto.md: fixed newstyle, READ, WRITE,
 FLUSH, FUA). What was written and not flushed is kept in memory; a power cut keeps a random part of it and loses the rest, in
-blocks of 4 KiB, as a drive may."""
+blocks of 4 KiB, as a drive may. A guest that flushes well leaves little time in which there is something to lose: stop_at() waits
+for such a moment, and nothing is answered from then on.
+
+  serving --stop_at(): a request that fits, before it is carried out--> stopped --cut()--> serving the next boot"""
 import os
 import socket
 import struct
@@ -23,6 +26,9 @@ class VolatileDisk:
         self.size = os.fstat(self.file).st_size
         self.cache, self.lock = {}, threading.Lock()  # block number -> bytes not on the disk yet
         self.flushes = 0
+        self.armed = None  # kind of request and unflushed blocks at which the disk stops
+        self.stopped, self.started = threading.Event(), threading.Event()
+        self.started.set()
         self.uri = f"nbd+unix:///?socket={socket_path}"
         if os.path.exists(socket_path):
             os.unlink(socket_path)
@@ -31,11 +37,20 @@ class VolatileDisk:
         self.listener.listen(4)
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def stop_at(self, kind, blocks, seconds):
+        """The disk stops at the first "write" or "flush" that finds so many blocks unflushed. Whether it has, within that time."""
+        with self.lock:
+            self.armed = ({"write": WRITE, "flush": FLUSH}[kind], blocks)
+        return self.stopped.wait(seconds)
+
     def cut(self, rng):
         """After the machine has gone: how many blocks were kept and lost of those that nobody had flushed."""
         with self.lock:
+            self.armed = None
+            self.stopped.clear()
+            self.started.set()
             kept = 0
-            share = rng.random()
+            share = rng.choice((0, rng.random(), rng.random()))
             for number, data in self.cache.items():
                 if rng.random() < share:
                     os.pwrite(self.file, data, number * BLOCK)
@@ -46,6 +61,7 @@ class VolatileDisk:
 
     def close(self):
         self.listener.close()
+        self.started.set()
         with self.lock:
             self._flush()
         os.close(self.file)
@@ -77,6 +93,12 @@ class VolatileDisk:
         for index in range(len(data) // BLOCK):
             self.cache[first + index] = data[index * BLOCK:(index + 1) * BLOCK]
         return range(first, first + len(data) // BLOCK)
+
+    def _stop_if_it_is_time(self, kind):
+        with self.lock:
+            if self.armed and not self.stopped.is_set() and kind == self.armed[0] and len(self.cache) >= self.armed[1]:
+                self.started.clear()
+                self.stopped.set()
 
     # ------------------------------------------------------------------ the protocol
     def _accept(self):
@@ -122,6 +144,10 @@ class VolatileDisk:
         data = take(connection, length) if kind == WRITE else b""
         answer = b""
         if kind == DISCONNECT:
+            return False
+        self._stop_if_it_is_time(kind)
+        if self.stopped.is_set():
+            self.started.wait()
             return False
         with self.lock:
             if kind == READ:
