@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import time
+import tomllib
 
 os.environ.setdefault("BERTH_TEST_PATIENCE", "5")  # emulation, with other things to do beside it
 
@@ -38,16 +39,16 @@ class MainProcess:
         return int(show("berth.service", "MainPID"))
 
 
+def installed_driver():
+    return tomllib.loads(CONFIG.read_text())["runtime"]["cgroup_driver"] if CONFIG.exists() else "auto"
+
+
 class UnitNode(Node):
     """The surroundings are those of support.node.Node; only how berthd is started differs."""
 
-    def __init__(self, options=None):
-        super().__init__(WORK, "/var/lib/berth", "/run/berth", options)
+    def __init__(self, driver=None):
+        super().__init__(WORK, "/var/lib/berth", "/run/berth", {"runtime": {"cgroup_driver": driver or installed_driver()}})
         self.daemon = MainProcess()
-
-    def write_config(self, options, fragment=""):
-        driver = {"runtime": {"cgroup_driver": "auto", **options.get("runtime", {})}}
-        super().write_config({**options, **driver}, fragment)
 
     def install_config(self):
         """Where berth.service looks for it."""
@@ -57,6 +58,7 @@ class UnitNode(Node):
         shutil.copy(self.config, CONFIG)
 
     def start(self, wait=True, prefix=()):
+        self.install_config()
         run("systemctl", "start", "berth.service")  # Type=notify: returns when berthd serves
 
     def stop_daemon(self, seconds=60):
@@ -70,6 +72,7 @@ class UnitNode(Node):
         return run("systemctl", "is-active", "berth.service", check=False) == "active"
 
     def restart(self):
+        self.install_config()
         run("systemctl", "restart", "berth.service")
 
     def log_mark(self):

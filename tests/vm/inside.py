@@ -17,8 +17,7 @@ MODULES = {"unit": "test_unit", "limits": "test_limits", "update": "test_update"
 
 
 def configure(driver="auto"):
-    node = guest.UnitNode({"runtime": {"cgroup_driver": driver}})
-    node.install_config()
+    guest.UnitNode(driver).install_config()
     return 0
 
 
@@ -27,7 +26,10 @@ def tests(name, *only):
     node = guest.UnitNode()
     __import__(MODULES[name])
     node.crictl("pull", "127.0.0.1:5000/test/busybox:1")
-    node.crictl("pull", "127.0.0.1:5000/test/web:1")
+    if name == "limits":  # the others pull it when they want it
+        node.crictl("pull", "127.0.0.1:5000/test/web:1")
+    else:
+        node.crictl("rmi", "127.0.0.1:5000/test/web:1", check=False)
     clean = Snapshot([node.state, "/run/netns", "/var/lib/cni", node.root / "containers"])
     return suite.run_tests(node, lambda _: nothing_left(clean), only).finish()
 

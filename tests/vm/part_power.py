@@ -6,6 +6,7 @@ import pathlib
 import random
 import subprocess
 import threading
+import time
 
 import guest
 import noise
@@ -28,6 +29,7 @@ def images(rng, node, locks):
         with locks[number]:
             say("begin", what, number)
             say("done", what, number, node.crictl(what, NAMES[number], check=False).code)
+        time.sleep(rng.random() * 2)  # in which no call is under way for it
 
 
 def pods(rng, node):
@@ -85,7 +87,7 @@ def check(told):
     """Raises with what is wrong; else one line of what was seen. told: image number -> whether a client knows it to be there."""
     node = guest.UnitNode()
     # Type=notify: the machine takes commands while berthd still looks at what it finds.
-    eventually(node.running, seconds=180)
+    eventually(node.running, seconds=60)
     wrong, looked = damaged_layers(node)
     assert not wrong, "damaged layers:\n" + "\n".join(wrong[:20])
     records(node)

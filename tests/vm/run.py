@@ -73,7 +73,10 @@ class Suite:
         self.counter.skipped += skipped
 
     def driver(self, name):
-        self.vm.sh("systemctl stop berth && python3 -B /payload/tests/vm/inside.py configure " + name + " && systemctl start berth")
+        self.vm.sh(f"systemctl stop berth && python3 -B /payload/tests/vm/inside.py configure {name} && systemctl start berth", seconds=300)
+        said = self.vm.sh("journalctl -u berth.service -o cat --no-pager | grep 'cgroup driver' | tail -n 1").out.strip()
+        assert "cgroup driver " + name.replace("auto", "systemd") in said, f"configured {name}, and berthd says: {said}"
+        print(f"== {said}", flush=True)
 
     def unit(self):
         self.inside("unit")
@@ -95,9 +98,9 @@ class Suite:
         self.driver("auto")
 
     def quota(self):
-        """The kernel asks root to keep a quota only without CAP_SYS_RESOURCE."""
+        """The kernel asks root to keep a quota only without CAP_SYS_RESOURCE; crun wants a limit then that it may not raise."""
         self.vm.sh("modprobe loop && modprobe quota_v2")
-        self.inside("quota", "quota_is_reached", prefix=["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"])
+        self.inside("quota", "quota_is_reached", prefix=["prlimit", "--memlock=unlimited", "setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"])
 
     def reboot(self):
         print(self.vm.run("python3", "-B", "/payload/tests/vm/inside.py", "reboot", "before", seconds=300).out, end="", flush=True)
