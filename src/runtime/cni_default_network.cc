@@ -6,6 +6,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/log.h"
 #include "base/strings.h"
 #include "base/wire.h"
 #include "runtime/cni_iptables_tool.h"
@@ -16,6 +17,7 @@ namespace berth::runtime {
 namespace {
 
 constexpr std::string_view kFile = "default-network";
+constexpr std::string_view kBadFile = "default-network.bad";
 constexpr std::string_view kIpamDir = "ipam";  // as CniNetwork::Open names it to host-local
 constexpr std::string_view kMagic = "berth-default-network";
 constexpr uint32_t kVersion = 2;
@@ -97,9 +99,16 @@ Result<> CniDefaultNetwork::Load() {
     return state;
   };
   Result<State> state = read();
-  if (!state)
-    return std::move(state.error()).WithCode(Code::kDataLoss).Wrap("default-network: state file");
+  if (!state) return SetAside(state.error());
   state_ = std::move(*state);
+  return Ok();
+}
+
+// A node whose daemon does not start for it would be worse than a bridge that nobody removes.
+Result<> CniDefaultNetwork::SetAside(const Error& why) {
+  LogWarn(StrCat("default network: state file: ", why.message(), "; set aside as ", kBadFile,
+                 ": the next pod gets a new bridge, an old one stays"));
+  TRY(dir_.Rename(kFile, kBadFile, true), "default network");
   return Ok();
 }
 

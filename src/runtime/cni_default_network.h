@@ -4,6 +4,7 @@
 // in this object; they block.
 //
 //   <root>/network/default-network   what was chosen, what was there before, whether cleanup is owed
+//   <root>/network/default-network.bad  one that could not be read, for the operator
 //   <root>/network/ipam/             host-local's leases: apart from those of an installation of its own
 //
 //   clean --Prepare (before the first pod; written, fsynced)--> in use
@@ -48,7 +49,8 @@ class CniDefaultNetwork {
   };
 
   bool enabled() const { return options_.enabled; }
-  // Reads the state. DataLoss when it is there but cannot be read.
+  // Reads the state. One that is damaged or of another version is set aside, as if no pod had been
+  // here: pods' own records say how their networks end.
   Result<> Load();
   // Cleaning up is owed.
   bool in_use() const { return state_.in_use; }
@@ -73,6 +75,7 @@ class CniDefaultNetwork {
     std::set<std::string> before[2];  // SharedNames of IPv4 and IPv6
   };
   Result<> Save(const State& state);
+  Result<> SetAside(const Error& why);
   Result<State> Choose() const;
   Result<> LookAtFirewall(State& state, bool ipv6) const;
   Result<std::string> ChooseSubnet(const std::string& last) const;

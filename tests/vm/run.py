@@ -146,7 +146,7 @@ def main():
             getattr(run, part)()
             print(f"== vm {part}: {time.monotonic() - since:.0f} s", flush=True)
         vm.power_off()
-    except (machine.Died, AssertionError) as error:
+    except (machine.Died, AssertionError, OSError) as error:
         run.counter.fail("the machine", str(error))
     finally:
         vm.close()
