@@ -332,5 +332,19 @@ TEST_F(ImageMaintenanceTest, WhatIsThereAlreadyIsNoPartOfAPullsSize) {
   EXPECT_EQ(store_->Totals().cancelled, 1U);
 }
 
+// Where a quota is reached or no block is free, nothing can be made.
+TEST_F(ImageStoreTest, AnotherStartMakesNothingAndEmptiesWhatWasUnfinished) {
+  Reopen();
+  const os::DirFd store = *os::DirFd::OpenTrusted(tmp_->path() + "/store/images");
+  ASSERT_TRUE(store.MakeDir("tmp/unfinished", 0700));
+  ASSERT_TRUE(store.WriteFile("tmp/unfinished/file", "x", 0600));
+  const ino_t tmp = store.Stat("tmp")->st_ino;
+  const ino_t mtab = store.Stat("init-layer/etc/mtab")->st_ino;
+  Reopen();
+  EXPECT_THAT(Entries("images/tmp"), IsEmpty());
+  EXPECT_EQ(store.Stat("tmp")->st_ino, tmp);
+  EXPECT_EQ(store.Stat("init-layer/etc/mtab")->st_ino, mtab);
+}
+
 }  // namespace
 }  // namespace berth::image

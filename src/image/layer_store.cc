@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
+#include <string_view>
 #include <utility>
 
 #include "base/fail_point.h"
@@ -21,8 +23,18 @@ constexpr mode_t kPrivate = 0700;
 
 std::string LayerPath(const std::string& diff_id) { return StrCat("layers/", diff_id); }
 
+// A start must need no block and no inode: there may be none (EDQUOT, ENOSPC).
+Result<> Empty(const os::DirFd& dir) {
+  for (const std::string& name : TRY(dir.List())) TRY(dir.RemoveTree(name));
+  return Ok();
+}
+
 // Something else of that name (an init layer from another version) is replaced.
 Result<> MakeLink(const os::DirFd& dir, const char* target, const char* name) {
+  std::array<char, 64> there{};
+  const ssize_t length = ::readlinkat(dir.get(), name, there.data(), there.size());
+  if (length > 0 && std::string_view(there.data(), static_cast<size_t>(length)) == target)
+    return Ok();
   TRY(dir.RemoveFile(name));
   if (::symlinkat(target, dir.get(), name) != 0) return ErrnoError(StrCat("make link ", name));
   return Ok();
@@ -40,8 +52,7 @@ Result<LayerStore> LayerStore::Open(os::DirFd root) {
   os::DirFd images = TRY(root.MakeOrOpenDir("images", kPrivate));
   os::DirFd containers = TRY(root.MakeOrOpenDir("containers", kPrivate));
   TRY(images.MakeOrOpenDir("layers", kPrivate));
-  TRY(images.RemoveTree("tmp"), "clear what an earlier run left");
-  TRY(images.MakeOrOpenDir("tmp", kPrivate));
+  TRY(Empty(TRY(images.MakeOrOpenDir("tmp", kPrivate))), "clear what an earlier run left");
   LayerStore store(std::move(root), std::move(images), std::move(containers));
   TRY(store.MakeInitLayer(), "init layer");
   return store;
