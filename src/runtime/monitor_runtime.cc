@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <future>
 
 #include "base/fail_point.h"
 #include "base/log.h"
@@ -48,7 +49,11 @@ Result<std::unique_ptr<MonitorRuntime>> MonitorRuntime::Make(MonitorRuntimeConfi
   }
   std::unique_ptr<MonitorRuntime> runtime(new MonitorRuntime(std::move(config)));
   const MonitorRuntimeConfig& own = runtime->config_;
-  runtime->handlers_ = TRY(OciHandlers::Make(own.handlers, own.default_handler));
+  // Beside the trial of a user namespace: both run programs.
+  auto handlers = std::async(std::launch::async | std::launch::deferred, OciHandlers::Make,
+                             own.handlers, own.default_handler);
+  Result<> user_ns = runtime->TryUserNs();
+  runtime->handlers_ = TRY(handlers.get());
   // Made here and not by the OCI runtime, so that the first pod adds nothing that stays.
   for (const OciHandler& handler : own.handlers)
     TRY(os::DirFd::MakeTrusted(handler.root, 0700), "state directory");
@@ -56,7 +61,6 @@ Result<std::unique_ptr<MonitorRuntime>> MonitorRuntime::Make(MonitorRuntimeConfi
     if (!info.warning.empty()) LogWarn(StrCat("runtime handler ", info.name, ": ", info.warning));
   runtime->pods_dir_ =
       TRY(os::DirFd::MakeTrusted(StrCat(own.state_dir, "/pods"), 0711), "state directory");
-  Result<> user_ns = runtime->TryUserNs();
   if (!user_ns) LogInfo(StrCat("no user namespaces: ", user_ns.error().message()));
   if (!user_ns) runtime->handlers_.ForbidUserNs();
   // Without cgroups there is nothing to leave; the OCI runtime will say so.

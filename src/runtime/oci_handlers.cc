@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
@@ -130,24 +131,38 @@ Result<OciHandlers> OciHandlers::Make(std::vector<OciHandler> handlers,
     info.name = handler.name;
     info.is_default = handler.name == default_name;
     has_default = has_default || info.is_default;
-    Result<std::string> version = Ask(handler.path, "--version");
-    if (version) {
-      info.version = FirstLine(*version);
-      info.warning = VersionWarning(info.version);
-      handler.copies_itself = CopiesItself(info.version);
-      const std::string features = Ask(handler.path, "features").value_or("");
-      info.recursive_read_only = CanRecursiveReadOnly(info.version, features);
-      info.user_namespaces = CanUserNs(info.version, features);
-    } else {
-      info.warning = version.error().message();
-    }
     all.infos_.push_back(std::move(info));
     all.handlers_.push_back(std::move(handler));
   }
   if (!has_default)
     return Error(Code::kInvalidArgument,
                  StrCat("default runtime handler ", Quote(default_name), ": not configured"));
+  all.AskAll();
   return all;
+}
+
+// All programs at once: one after the other they would be most of the time that the daemon takes to start.
+void OciHandlers::AskAll() {
+  // Where there is no thread to be had, `get` does it.
+  constexpr std::launch kBeside = std::launch::async | std::launch::deferred;
+  std::vector<std::pair<std::future<Result<std::string>>, std::future<Result<std::string>>>> asked;
+  for (const OciHandler& handler : handlers_)
+    asked.emplace_back(std::async(kBeside, Ask, handler.path, "--version"),
+                       std::async(kBeside, Ask, handler.path, "features"));
+  for (size_t i = 0; i < infos_.size(); ++i) {
+    HandlerInfo& info = infos_[i];
+    Result<std::string> version = asked[i].first.get();
+    const std::string features = asked[i].second.get().value_or("");
+    if (!version) {
+      info.warning = version.error().message();
+      continue;
+    }
+    info.version = FirstLine(*version);
+    info.warning = VersionWarning(info.version);
+    handlers_[i].copies_itself = CopiesItself(info.version);
+    info.recursive_read_only = CanRecursiveReadOnly(info.version, features);
+    info.user_namespaces = CanUserNs(info.version, features);
+  }
 }
 
 Result<const OciHandler*> OciHandlers::Resolve(const std::string& name) const {

@@ -23,7 +23,7 @@ struct OciHandler {
 
 class OciHandlers {
  public:
-  // Runs `<path> --version` of each. InvalidArgument: no handler, a name twice, an unknown default,
+  // Runs `<path> --version` and `<path> features` of each, all at once. InvalidArgument: no handler, a name twice, an unknown default,
   // a relative path. A binary that cannot be run is kept with a warning: the others must go on
   // working.
   static Result<OciHandlers> Make(std::vector<OciHandler> handlers,
@@ -36,6 +36,8 @@ class OciHandlers {
   Result<const OciHandler*> Resolve(const std::string& name) const;
 
  private:
+  void AskAll();
+
   std::vector<OciHandler> handlers_;
   std::vector<HandlerInfo> infos_;
 };

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/strings.h"
+#include "os/dir_fd.h"
 #include "runtime/sandbox_files.h"
 
 namespace berth::runtime {
@@ -48,6 +49,28 @@ TEST(OciHandlers, KeepsABrokenHandlerWithAWarning) {
   EXPECT_EQ((*made->Resolve(""))->name, "a");
   EXPECT_EQ((*made->Resolve("b"))->root, "/r/b");
   EXPECT_EQ(made->Resolve("c").error().code(), Code::kNotFound);
+}
+
+// Each takes 0.3 s for each question; one after the other that would be 1.8 s.
+TEST(OciHandlers, AsksAllAtOnceAndKeepsTheirOrder) {
+  auto temp = os::TempDir::Make();
+  ASSERT_TRUE(temp);
+  std::vector<OciHandler> handlers;
+  for (const std::string name : {"a", "b", "c"}) {
+    ASSERT_TRUE(temp->dir().WriteFile(
+        name, StrCat("#!/bin/sh\nsleep 0.3\necho runsc version ", name, "\n"), 0755));
+    handlers.push_back({name, StrCat(temp->path(), "/", name), {}, "/r/" + name});
+  }
+  const auto began = std::chrono::steady_clock::now();
+  auto made = OciHandlers::Make(handlers, "b");
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(1500));
+  ASSERT_TRUE(made) << made.error().message();
+  ASSERT_EQ(made->infos().size(), 3U);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(made->infos()[i].name, handlers[i].name);
+    EXPECT_EQ(made->infos()[i].version, StrCat("runsc version ", handlers[i].name));
+    EXPECT_EQ(made->infos()[i].is_default, i == 1);
+  }
 }
 
 TEST(OciHandlers, RefusesMistakesOfTheConfiguration) {
