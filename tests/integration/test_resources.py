@@ -160,20 +160,30 @@ def test_pods_on_a_disk_without_a_free_block(node):
         check_and_back(small, filled(disk.path))
 
 
-Q_SETQUOTA, USRQUOTA, QIF_BLIMITS = 0x800008, 0, 1
+Q_GETQUOTA, Q_SETQUOTA, USRQUOTA, QIF_BLIMITS = 0x800007, 0x800008, 0, 1
+DQBLK = struct.Struct("=8QI4x")  # limits hard and soft in KiB, bytes in use, ...: quotactl(2)
+
+
+def quota(command, device, value=bytes(DQBLK.size)):
+    """Of user 0."""
+    value = ctypes.create_string_buffer(value, DQBLK.size)
+    if environment.libc.quotactl(ctypes.c_int(command << 8 | USRQUOTA), device.encode(), 0, value) != 0:
+        number = ctypes.get_errno()
+        raise Skip(f"quotactl: {os.strerror(number)}")
+    return DQBLK.unpack(value.raw)
 
 
 def set_quota(device, blocks):
-    """Of user 0, in KiB; 0: none. Without CAP_SYS_RESOURCE root has to keep it."""
-    value = struct.pack("=8QI4x", blocks, blocks, 0, 0, 0, 0, 0, 0, QIF_BLIMITS)
-    if environment.libc.quotactl(ctypes.c_int(Q_SETQUOTA << 8 | USRQUOTA), device.encode(), 0, value) != 0:
-        number = ctypes.get_errno()
-        raise Skip(f"quotactl: {os.strerror(number)}")
+    """In KiB; 0: none. Without CAP_SYS_RESOURCE root has to keep it."""
+    quota(Q_SETQUOTA, device, DQBLK.pack(blocks, blocks, 0, 0, 0, 0, 0, 0, QIF_BLIMITS))
 
 
 @contextlib.contextmanager
 def quota_reached(disk):
-    set_quota(disk.device(), 1)
+    """Not a block more than is in use."""
+    os.sync()
+    _, _, used, *_ = quota(Q_GETQUOTA, disk.device())
+    set_quota(disk.device(), used // 1024)
     try:
         try:
             (disk.path / "probe").write_bytes(b"x" * MIB)

@@ -27,7 +27,8 @@ def main():
         base = oci.busybox_tree().bytes()
         environment = {"Env": [oci.PATH], "Cmd": ["sh"]}
         push.image("test/busybox", "1", oci.Image([base], environment))
-        push.image("test/web", "1", oci.Image([base, oci.Tree().file("bin/hold", oci.stand_in(), 0o755).bytes()], environment))
+        programs = oci.Tree().file("bin/hold", oci.stand_in(), 0o755).file("bin/nnp", oci.stand_in(), 0o4755)
+        push.image("test/web", "1", oci.Image([base, programs.bytes()], environment))
         layers = {seed: noise.layer(oci, seed) for n in range(noise.IMAGES) for seed in noise.seeds(n)}
         for n in range(noise.IMAGES):
             push.image(f"test/noise-{n}", "1", oci.Image([layers[seed] for seed in noise.seeds(n)], environment))
