@@ -186,6 +186,8 @@ struct Engine::Impl {
   Result<> RunNew(const SandboxPtr& sandbox);
   Result<> MakeSandbox(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo,
                        Trace& trace);
+  Result<> MakeCgroups(const SandboxPlan& plan, const std::string& id, Rollback& undo,
+                       Trace* trace);
   Result<> StartParts(const SandboxPlan& plan, const runtime::SandboxSpec& spec,
                       SandboxRecord& record, Rollback& undo);
   void AbandonRun(const SandboxPtr& sandbox, SandboxRecord record, const Error& error, bool clean);

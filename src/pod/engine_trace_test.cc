@@ -29,7 +29,7 @@ TEST(EngineTrace, InfoSaysWhatEachStepOfAStartTook) {
   auto [pod, container] = world.Running();
   using Names = std::vector<std::string>;
   EXPECT_EQ(TracedSteps(*world.engine->PodSandboxInfo(pod), "RunPodSandbox"),
-            (Names{"plan", "intent record", "control group", "network namespace", "ready record"}));
+            (Names{"plan", "intent record", "network namespace", "control group", "ready record"}));
   const StringMap info = *world.engine->ContainerInfo(container);
   EXPECT_EQ(TracedSteps(info, "CreateContainer"),
             (Names{"find the image", "intent record", "root file system", "user", "mounts", "spec",

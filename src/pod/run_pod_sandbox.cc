@@ -117,18 +117,6 @@ Result<> Engine::Impl::RunNew(const SandboxPtr& sandbox) {
 Result<> Engine::Impl::MakeSandbox(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo,
                                    Trace& trace) {
   const std::string id = record.id;
-  if (plan.owns_cgroup) {
-    undo.Add("control group",
-             [this, path = plan.cgroup_path] { return d.host.RemoveCgroup(path); });
-    TRY(FAIL_STEP("pod.cgroup", Traced(&trace, "control group",
-                                       [&] { return d.host.CreateCgroup(plan.cgroup_path); })));
-  }
-  if (config.cgroups_for_cadvisor && !plan.host_network) {
-    const std::string path = NetworkCgroup(plan.cgroup_path, id, config.systemd_cgroup);
-    undo.Add("control group of the network",
-             [this, path] { return d.host.RemoveCgroup(path, runtime::Host::Parent::kOfOthers); });
-    TRY(d.host.CreateCgroup(path));
-  }
   runtime::SandboxSpec spec = plan.spec;
   spec.trace = &trace;
   // Held by us only as long as it takes: afterwards by the monitor and by the pin.
@@ -160,14 +148,33 @@ Result<> Engine::Impl::MakeSandbox(const SandboxPlan& plan, SandboxRecord& recor
          Ok();
 }
 
-// CNI and the monitor do not need each other: both at once, and both have ended before anything is
-// undone.
+Result<> Engine::Impl::MakeCgroups(const SandboxPlan& plan, const std::string& id, Rollback& undo,
+                                   Trace* trace) {
+  if (plan.owns_cgroup) {
+    undo.Add("control group",
+             [this, path = plan.cgroup_path] { return d.host.RemoveCgroup(path); });
+    TRY(FAIL_STEP("pod.cgroup", Traced(trace, "control group",
+                                       [&] { return d.host.CreateCgroup(plan.cgroup_path); })));
+  }
+  if (!config.cgroups_for_cadvisor || plan.host_network) return Ok();
+  const std::string path = NetworkCgroup(plan.cgroup_path, id, config.systemd_cgroup);
+  undo.Add("control group of the network",
+           [this, path] { return d.host.RemoveCgroup(path, runtime::Host::Parent::kOfOthers); });
+  return Traced(trace, "control group of the network", [&] { return d.host.CreateCgroup(path); });
+}
+
+// CNI does not need the control groups and the monitor: both at once, and both have ended before
+// anything is undone.
 Result<> Engine::Impl::StartParts(const SandboxPlan& plan, const runtime::SandboxSpec& spec,
                                   SandboxRecord& record, Rollback& undo) {
   const std::string id = record.id;
   undo.Add("monitor", [this, id] { return d.runtime.StopSandbox(id); });
   std::optional<Result<runtime::SandboxHandle>> started;
-  auto start = [&] { started = FAIL_STEP("pod.monitor", d.runtime.StartSandbox(spec)); };
+  auto start = [&] {
+    Result<> groups = MakeCgroups(plan, id, undo, spec.trace);
+    if (!groups) return void(started = std::move(groups.error()));
+    started = FAIL_STEP("pod.monitor", d.runtime.StartSandbox(spec));
+  };
   if (plan.host_network) {
     start();
     record.handle = TRY(std::move(*started), "start the monitor");
