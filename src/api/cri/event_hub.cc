@@ -36,6 +36,7 @@ class EventStream final : public Reactor {
   void Begin(std::shared_ptr<EventStream> self) {
     self_ = std::move(self);
     call().StartSendInitialMetadata();  // tells the client that it misses nothing from now on
+    OnWriteDone(true);  // what came meanwhile; gRPC keeps the order, and allows no write before it
   }
 
   void Push(const grpc::ByteBuffer& event) {
@@ -102,8 +103,8 @@ class EventStream final : public Reactor {
  private:
   struct State {
     std::deque<grpc::ByteBuffer> queue;
-    size_t queued = 0;  // bytes in queue
-    bool writing = false;
+    size_t queued = 0;    // bytes in queue
+    bool writing = true;  // until Begin: the stream is in the hub's list before that
     bool ended = false;
     grpc::Status status;  // never OK
   };

@@ -3,7 +3,8 @@
 // once. Shared by the server and the engine's listener. Publish from one thread at a time, the rest
 // from any.
 //
-// A stream                 OnWriteDone
+// A stream is in the list from before its Begin, and until then as if it was writing.
+//                          OnWriteDone
 //   idle --Push--> writing ------------> idle, or the next write when something is queued
 //     |               |  what comes meanwhile is queued, up to kMaxQueued bytes
 //     +------End------+-> ended: Finish at once, or when the write that is going on is done

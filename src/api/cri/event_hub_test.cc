@@ -2,7 +2,13 @@
 // GetContainerEvents with real gRPC clients over the engine's fakes.
 #include "api/cri/event_hub.h"
 
+#include <functional>
+
+#include "api/cri/acceptor.h"
+#include "api/cri/call_server.h"
 #include "api/cri/testing/server_fixture.h"
+#include "base/log.h"
+#include "base/strings.h"
 
 namespace berth::api {
 namespace {
@@ -184,6 +190,55 @@ TEST_F(EventsTest, MoreListenersThanTheLimitAreRefused) {
     EXPECT_FALSE(reader->Read(&event));
     return reader->Finish().error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
   }));
+}
+
+// Tells an event in the middle of a subscription: between its place in the list and its first byte.
+class EventInBetween final : public LogSink {
+ public:
+  explicit EventInBetween(std::shared_ptr<EventHub> hub) : hub_(std::move(hub)) {
+    SetLogSink(this);
+  }
+  ~EventInBetween() override { SetLogSink(nullptr); }
+  void Write(LogLevel, std::string_view line) override {
+    if (line != "a client listens for events") return;
+    pod::LifecycleEvent event;
+    event.container_id = StrCat("c", ++told_);
+    hub_->Publish(event);
+    if (then_) then_();
+  }
+  void Then(std::function<void()> then) { then_ = std::move(then); }
+
+ private:
+  const std::shared_ptr<EventHub> hub_;
+  std::function<void()> then_;
+  int told_ = 0;
+};
+
+TEST_F(EventsTest, AnEventOrAnEndInTheMiddleOfASubscriptionIsToldAfterItsBegin) {
+  auto hub = std::make_shared<EventHub>();
+  const CallStarter subscribe = [&hub](ServerCall& call) { hub->Subscribe(call); };
+  Result<std::unique_ptr<CallServer>> calls =
+      CallServer::Start([&](const std::string&) { return &subscribe; }, 1 << 20);
+  ASSERT_TRUE(calls) << calls.error().message();
+  const std::string path = path_ + "-events";
+  Result<std::unique_ptr<Acceptor>> acceptor =
+      Acceptor::Start(path, [&](os::Fd socket) { (*calls)->Add(std::move(socket)); });
+  ASSERT_TRUE(acceptor) << acceptor.error().message();
+  auto stub = v1::RuntimeService::NewStub(
+      grpc::CreateChannel("unix:" + path, grpc::InsecureChannelCredentials()));
+  {
+    EventInBetween sink(hub);
+    for (const char* id : {"c1", "c2"}) {
+      Listener listener(*stub);
+      EXPECT_EQ(listener.Next().container_id(), id);
+    }
+    sink.Then([&] { hub->Close(); });
+    size_t read = 0;
+    ExpectStatus(Listener(*stub).Drain(&read), grpc::StatusCode::UNAVAILABLE, "ending");
+  }
+  acceptor->reset();
+  calls->reset();
+  EXPECT_EQ(hub->streams(), 0U);
 }
 
 TEST_F(EventsTest, AStatusHasThePodsContainersAndTheTimeOfTheLook) {
