@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -39,6 +40,9 @@ Result<Fd> MakeExecutableMemFile() {
 
 Result<> CheckProgram(int fd, const struct stat& st) {
   if (!S_ISREG(st.st_mode)) return Error(Code::kInvalidArgument, "not a regular file");
+  // The copy could be: an operator's chmod and a noexec mount must hold for it too.
+  if (::faccessat(fd, "", X_OK, AT_EMPTY_PATH | AT_EACCESS) < 0)
+    return ErrnoError("may not be executed");
   if (static_cast<uint64_t>(st.st_size) > kLargest)
     return Error(Code::kInvalidArgument, StrCat("larger than ", kLargest, " bytes"));
   char magic[4] = {};

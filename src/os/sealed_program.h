@@ -26,7 +26,8 @@ struct SealedProgram {
   FileIdentity source;
 };
 // InvalidArgument: not a regular file, not an ELF program (a script cannot be run from an fd that is closed on exec), or larger
-// than 64 MiB; Aborted: it was changed while it was copied; else errno's.
+// than 64 MiB; PermissionDenied: it may not be executed (its mode, a noexec mount); Aborted: it was changed while it was
+// copied; else errno's.
 Result<SealedProgram> SealProgram(const char* path);
 
 }  // namespace berth::os

@@ -4,8 +4,11 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -77,6 +80,26 @@ TEST_F(SealedProgramTest, ScriptsDirectoriesAndHugeFilesAreRefused) {
   ExpectRefused(Path("fifo"), Code::kInvalidArgument, "not a regular file");
   ExpectRefused(temp_.path(), Code::kInvalidArgument, "not a regular file");
   EXPECT_EQ(SealProgram(Path("none").c_str()).error().code(), Code::kNotFound);
+}
+
+TEST_F(SealedProgramTest, WhatMayNotBeExecutedIsNotCopied) {
+  Fd shell(::open("/bin/sh", O_RDONLY | O_CLOEXEC));
+  const std::string bytes = *ReadAll(shell.get(), 16 << 20);
+  ASSERT_TRUE(temp_.dir().WriteFile("program", bytes, 0755));
+  ASSERT_TRUE(SealProgram(Path("program").c_str()));
+  ASSERT_EQ(::chmod(Path("program").c_str(), 0644), 0);
+  ExpectRefused(Path("program"), Code::kPermissionDenied, "may not be executed");
+  if (::geteuid() != 0) GTEST_SKIP() << "a noexec mount needs root";
+  ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
+  ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+  ASSERT_EQ(::mkdir(Path("noexec").c_str(), 0755), 0);
+  ASSERT_EQ(::mount("none", Path("noexec").c_str(), "tmpfs", MS_NOEXEC, nullptr), 0);
+  // By its path: the directory's descriptor is of the namespace of before.
+  Fd copy(::open(Path("noexec/program").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0755));
+  ASSERT_EQ(::write(copy.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+  copy.Reset();
+  ExpectRefused(Path("noexec/program"), Code::kPermissionDenied, "may not be executed");
+  EXPECT_EQ(::umount(Path("noexec").c_str()), 0);
 }
 
 }  // namespace
