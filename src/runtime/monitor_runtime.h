@@ -129,7 +129,7 @@ class MonitorRuntime final : public Runtime {
   Result<const OciHandler*> HandlerOf(const os::DirFd& pod, const std::string& container_id);
   // `delete --force` run through `berth-monitor --run`.
   Result<> DeleteWithoutMonitor(const os::DirFd& pod, const std::string& container_id);
-  Result<bool> ShutDownMonitor(const std::string& sandbox_id);
+  Result<bool> ShutDownMonitor(const std::string& sandbox_id, const os::DirFd& pod);
   Result<> DeleteLeftContainers(const os::DirFd& pod);
   Result<> RemoveContainerFiles(const os::DirFd& pod, const std::string& container_id);
 

@@ -196,9 +196,14 @@ Result<> MonitorRuntime::RemoveContainerFiles(const os::DirFd& pod,
 
 // True: the monitor has ended in order, and with it everything of its containers. False: it was
 // gone, or had to be killed; what its containers left is still there.
-Result<bool> MonitorRuntime::ShutDownMonitor(const std::string& sandbox_id) {
+Result<bool> MonitorRuntime::ShutDownMonitor(const std::string& sandbox_id, const os::DirFd& pod) {
   Result<std::shared_ptr<MonitorClient>> client = Client(sandbox_id);
-  if (!client) return false;
+  if (!client) {
+    // It was too slow when berthd started, and taken for dead; a dead one refuses at once.
+    client = MonitorClient::Connect(pod, config_.connect_timeout);
+    if (!client) return false;
+    Adopt(sandbox_id, *client, {});
+  }
   (*client)->ExpectEnd();
   Result<MonitorClient::Answer> done = FAIL_STEP(
       "monitor.shutdown", (*client)->Call(monitor::Type::kShutdown, config_.call_timeout + kGrace));
@@ -251,7 +256,7 @@ Result<> MonitorRuntime::StopSandbox(const std::string& sandbox_id) {
     if (pod.error().code() == Code::kNotFound) return Ok();
     return std::move(pod.error()).Wrap(what);
   }
-  if (!TRY(ShutDownMonitor(sandbox_id), what)) TRY(DeleteLeftContainers(*pod), what);
+  if (!TRY(ShutDownMonitor(sandbox_id, *pod), what)) TRY(DeleteLeftContainers(*pod), what);
   TRY(os::Detach(*pod, "shm"), what);
   TRY(FAIL_STEP("monitor.directory-remove", pods_dir_.RemoveTree(sandbox_id)), what);
   return Ok();

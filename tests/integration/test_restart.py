@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import time
 
 from support.node import SLEEP, Pod
@@ -108,6 +109,26 @@ def monitor_of(pid):
             return parent
         parent = int(re.search(r"PPid:\s*(\d+)", status).group(1))
         assert parent > 1, "the container's process is no descendant of a monitor"
+
+
+@test(seconds=90)
+def test_monitor_that_does_not_answer_in_time_at_a_start_ends_with_its_pod(node):
+    pod = node.pod()
+    container = pod.run(SLEEP)
+    pid = container.process()
+    monitor = monitor_of(pid)
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        node.kill()
+        node.start(wait=False)
+        node.wait_ready(40)
+        equal(pod.status()["state"], "SANDBOX_NOTREADY", "pod")
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    node.crictl("rmp", "-f", pod.id)
+    eventually(lambda: not os.path.exists(f"/proc/{monitor}"))
+    assert not os.path.exists(f"/proc/{pid}"), "the container's process runs on"
+    shutil.rmtree(pod.log_directory)
 
 
 @test
