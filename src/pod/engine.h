@@ -105,6 +105,8 @@ class Engine {
   Result<> StopContainer(const Call& call, const std::string& id, std::chrono::seconds grace);
   Result<> RemoveContainer(const Call& call, const std::string& id);
   Result<ContainerStatus> GetContainerStatus(const std::string& id);
+  // RunPodSandbox or CreateContainer of this whole id is in flight: its status is not complete yet.
+  bool IsBeingMade(const std::string& id);
   std::vector<ContainerStatus> ListContainers(const ContainerFilter& filter);
   std::string EncodedContainers(const ContainerFilter& filter,
                                 void (*encode)(const ContainerStatus&, std::string* out));

@@ -93,4 +93,18 @@ Result<ContainerStatus> Engine::GetContainerStatus(const std::string& id) {
   return impl_->WithActualResources(record, StatusOf(record));
 }
 
+bool Engine::IsBeingMade(const std::string& id) {
+  ContainerPtr container;
+  SandboxPtr sandbox;
+  {
+    auto locked = impl_->table.Lock();
+    if (auto found = locked->containers.find(id); found != locked->containers.end())
+      container = found->second;
+    if (auto found = locked->sandboxes.find(id); found != locked->sandboxes.end())
+      sandbox = found->second;
+  }
+  return (container && container->state.Lock()->op == ContainerObject::Op::kCreating) ||
+         (sandbox && sandbox->state.Lock()->running);
+}
+
 }  // namespace berth::pod

@@ -101,13 +101,9 @@ Result<std::string> NodeView(pod::Engine& engine, const NodeViewOptions& options
     return Error(Code::kNotFound, StrCat("nothing is at ", Quote(path)));
   const std::string id(path.substr(kContainers.size()));
   const auto end = std::chrono::steady_clock::now() + options.patience;
-  while (true) {
-    Result<Json> view = ViewOf(engine, options, id);
-    if (view) return Text(*view);
-    if (view.error().code() != Code::kNotFound || std::chrono::steady_clock::now() >= end)
-      return std::move(view.error());
+  while (engine.IsBeingMade(id) && std::chrono::steady_clock::now() < end)
     std::this_thread::sleep_for(kLookEvery);
-  }
+  return Text(TRY(ViewOf(engine, options, id)));
 }
 
 Result<os::Fd> ListenForCadvisor(const std::string& socket_path) {

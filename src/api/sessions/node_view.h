@@ -19,14 +19,14 @@ inline constexpr const char* kCadvisorSocket = "/run/crio/crio.sock";
 struct NodeViewOptions {
   // berthd's: containers/<id>/diff is what a container has written, pod/diff is empty.
   std::string root;
-  // The kernel tells cAdvisor of a new group before the call that makes it has ended, and nobody
-  // sees what is still being made. Told that it is unknown, cAdvisor would ask again after a minute
-  // only: so long an unknown id is waited for.
+  // The kernel tells cAdvisor of a new group before the call that makes it has ended. What is still being made has no
+  // image and no process yet, and cAdvisor keeps what it is told first: so long the end is waited for. An unknown id
+  // is not: cAdvisor asks about every group of that name on the machine, one after the other.
   std::chrono::milliseconds patience{0};
 };
 
 // GET `path`: /info, or /containers/<id> of a container or of a pod, which stands for the pod's
-// network. NotFound for others, after `patience`.
+// network. NotFound for others.
 Result<std::string> NodeView(pod::Engine& engine, const NodeViewOptions& options,
                              std::string_view path);
 

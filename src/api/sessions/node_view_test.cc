@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "os/dir_fd.h"
@@ -60,17 +61,41 @@ TEST(NodeView, APodStandsForItsNetwork) {
   EXPECT_EQ(seen["ip_address"], world.engine->PodSandboxStatus(pod)->ip);
 }
 
-TEST(NodeView, AnUnknownIdIsWaitedFor) {
+TEST(NodeView, WhatIsBeingMadeIsWaitedFor) {
+  pod::World world;
+  const std::string pod = *world.Run();
+  NodeViewOptions patient = kOptions;
+  patient.patience = std::chrono::seconds(30);
+  std::future<Result<std::string>> answer;
+  world.OnCall([&](const std::string&) {
+    if (answer.valid() || world.records.Containers().empty()) return;
+    const std::string id = world.records.Containers().begin()->first;
+    EXPECT_TRUE(world.engine->IsBeingMade(id));
+    answer = std::async(std::launch::async,
+                        [&, id] { return NodeView(*world.engine, patient, "/containers/" + id); });
+    EXPECT_EQ(answer.wait_for(std::chrono::milliseconds(60)), std::future_status::timeout);
+  });
+  const std::string id = *world.Create(pod);
+  EXPECT_FALSE(world.engine->IsBeingMade(id));
+  ASSERT_TRUE(answer.valid());
+  const Json seen = Json::parse(*answer.get());
+  EXPECT_EQ(seen["name"], id);
+  EXPECT_EQ(seen["image"], world.engine->GetContainerStatus(id)->image.image);
+  EXPECT_NE(seen["image"], "");
+}
+
+// There may be many: of another runtime's pods, which cAdvisor asks about one after the other.
+TEST(NodeView, AnUnknownIdIsNotWaitedFor) {
   pod::World world;
   NodeViewOptions patient = kOptions;
-  patient.patience = std::chrono::milliseconds(50);
+  patient.patience = std::chrono::seconds(30);
   const std::string id = *world.Create(*world.Run());
   EXPECT_TRUE(world.engine->RemoveContainer({}, id));
   const auto began = std::chrono::steady_clock::now();
   Result<std::string> text = NodeView(*world.engine, patient, "/containers/" + id);
   ASSERT_FALSE(text);
   pod::ExpectError(text.error(), Code::kNotFound, id);
-  EXPECT_GE(std::chrono::steady_clock::now() - began, patient.patience);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(10));
 }
 
 TEST(NodeView, NothingElseIsThere) {
