@@ -160,8 +160,10 @@ class Cluster:
             script.append(f"mount --bind {file} /proc/sys/{name}")
         prefix = ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", " && ".join([*script, 'exec "$0" "$@"'])]
         self.kubelet_started = datetime.datetime.now(datetime.timezone.utc)
-        self.spawn("kubelet", "--config", path, "--kubeconfig", self.kubeconfig, "--hostname-override", NODE,
-                   "--node-ip", ADDRESS, *self.kubelet_arguments, prefix=prefix)
+        self.spawn("kubelet", *self.kubelet_command(path), *self.kubelet_arguments, prefix=prefix)
+
+    def kubelet_command(self, config):
+        return ["--config", config, "--kubeconfig", self.kubeconfig, "--hostname-override", NODE, "--node-ip", ADDRESS]
 
     def stop_kubelet(self):
         process = self.processes.pop("kubelet")

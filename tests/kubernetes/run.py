@@ -20,8 +20,8 @@ PARTS = ["test_workloads", "test_probes", "test_streams", "test_volumes", "test_
 SECONDS = 3000
 # An error line, and what in it names the runtime.
 ERROR = re.compile(r"^E\d{4} ")
-RUNTIME = re.compile(r"rpc error|from (runtime|image) service|container runtime|RunPodSandbox|StopPodSandbox|"
-                     r"KillContainer|StopContainer|StartContainer|CreateContainer|ImageFs|PLEG|remote_(runtime|image)|berth\.sock|berth-stream", re.I)
+RUNTIME = re.compile(r"rpc error|from (runtime|image) service|container runtime|\b(RunPodSandbox|StopPodSandbox|KillContainer|"
+                     r"StopContainer|StartContainer|CreateContainer|ImageFs)|PLEG|remote_(runtime|image)|berth\.sock|berth-stream", re.I)
 
 
 def allowed_errors():
