@@ -99,31 +99,42 @@ def go_source(module, dependency):
 
 KUBERNETES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
 KUBERNETES_VERSION = "v1.36.3"  # as in kubernetes/go.mod
+OLD_KUBELET_VERSION = "v1.22.17"  # as in oldkubelet/go.mod
+
+
+def _kubernetes_built(module, version, name, tags=""):
+    """The program of that module below .cache/kubernetes/<version>."""
+    program = CACHE.parent / "kubernetes" / version / name
+    if program.exists():
+        return program
+    print(f"building {name} {version} of Kubernetes (half an hour on two cores)", flush=True)
+    program.parent.mkdir(parents=True, exist_ok=True)
+    major, minor, _ = version[1:].split(".")
+    facts = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    symbols = " ".join(f"-X k8s.io/component-base/version.{fact}={value}" for fact, value in facts.items())
+    part = program.with_suffix(f".{os.getpid()}")
+    done = subprocess.run([_go(), "build", "-p", "2", "-trimpath", "-tags", tags, "-ldflags", f"-s -w {symbols}", "-o", str(part), "."],
+                          cwd=MODULE.parent / module, capture_output=True, text=True, preexec_fn=lambda: os.nice(10),
+                          env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOGC": "400"})
+    if done.returncode != 0:
+        part.unlink(missing_ok=True)
+        raise SystemExit(f"building {name} {version} failed:\n{done.stdout}{done.stderr}")
+    part.rename(program)
+    return program
 
 
 def kubernetes():
     """The directory of the control plane's and the node's programs: one program, built once, and links to it."""
-    directory = CACHE.parent / "kubernetes" / KUBERNETES_VERSION
-    program = directory / "kubernetes"
-    if not program.exists():
-        print(f"building Kubernetes {KUBERNETES_VERSION} (half an hour on two cores)", flush=True)
-        directory.mkdir(parents=True, exist_ok=True)
-        major, minor, _ = KUBERNETES_VERSION[1:].split(".")
-        version = {"gitVersion": KUBERNETES_VERSION, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
-        symbols = " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in version.items())
-        part = directory / f"kubernetes.{os.getpid()}"
-        done = subprocess.run([_go(), "build", "-p", "2", "-trimpath", "-tags", "selinux,notest,grpcnotrace",
-                               "-ldflags", f"-s -w {symbols}", "-o", str(part), "."],
-                              cwd=MODULE.parent / "kubernetes", capture_output=True, text=True, preexec_fn=lambda: os.nice(10),
-                              env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOGC": "400"})
-        if done.returncode != 0:
-            part.unlink(missing_ok=True)
-            raise SystemExit(f"building Kubernetes failed:\n{done.stdout}{done.stderr}")
-        part.rename(program)
+    program = _kubernetes_built("kubernetes", KUBERNETES_VERSION, "kubernetes", "selinux,notest,grpcnotrace")
     for name in KUBERNETES:
-        if not (directory / name).is_symlink():
-            (directory / name).symlink_to(program.name)
-    return directory
+        if not (program.parent / name).is_symlink():
+            (program.parent / name).symlink_to(program.name)
+    return program.parent
+
+
+def old_kubelet():
+    """The directory of the kubelet that speaks nothing but runtime.v1alpha2."""
+    return _kubernetes_built("oldkubelet", OLD_KUBELET_VERSION, "kubelet").parent
 
 
 REFERENCE_PLUGINS = ["main/bridge", "main/loopback", "main/ptp", "ipam/host-local", "meta/portmap", "meta/bandwidth",
