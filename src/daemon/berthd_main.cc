@@ -11,7 +11,10 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
+#include <chrono>
 #include <cstdio>
+#include <system_error>
+#include <thread>
 
 #include "base/fail_point.h"
 #include "base/log.h"
@@ -115,10 +118,24 @@ void WaitForEnd(const sigset_t& signals, berth::daemon::Node& node) {
   }
 }
 
+// Everything is on record at any moment, so nothing is lost with calls that wait for a program, or a monitor, that hangs.
+void EndInTime() {
+  try {
+    std::thread([] {
+      std::this_thread::sleep_for(std::chrono::seconds(20));
+      berth::LogWarn("calls in flight do not end: ending without them");
+      ::_exit(0);
+    }).detach();
+  } catch (const std::system_error&) {
+    // Without a thread it may take as long as the longest call.
+  }
+}
+
 Result<> RunDaemon(const berth::daemon::Config& config, const sigset_t& signals) {
   auto node = TRY(berth::daemon::Node::Start(config, TRY(ExecutableDirectory())));
   TRY(berth::daemon::Notify("READY=1"));
   WaitForEnd(signals, *node);
+  EndInTime();
   return berth::daemon::Notify("STOPPING=1");
 }
 

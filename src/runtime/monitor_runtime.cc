@@ -3,6 +3,7 @@
 #include "runtime/monitor_runtime.h"
 
 #include <fcntl.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <array>
@@ -23,7 +24,6 @@ namespace {
 using monitor::Type;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kQuick{30'000};  // requests that run nothing
 constexpr milliseconds kGrace{10'000};  // the monitor's own time limit comes first
 
 Result<> CheckIds(const std::string& sandbox_id, const std::string& container_id) {
@@ -240,8 +240,32 @@ Result<> MonitorRuntime::Signal(const std::string& sandbox_id, const std::string
   TRY(CheckIds(sandbox_id, container_id));
   std::shared_ptr<MonitorClient> client = TRY(Client(sandbox_id));
   const monitor::Signal message{container_id, static_cast<uint32_t>(signal)};
-  TRY(client->Call(Type::kSignal, message, kQuick), StrCat("signal container ", container_id));
-  return Ok();
+  Result<MonitorClient::Answer> sent = client->Call(Type::kSignal, message, config_.quick_timeout);
+  if (sent) return Ok();
+  // It has nothing to do for this but one system call, so it hangs: on a log's file system that does not answer, say. The
+  // pod could never be stopped; it is one now whose monitor has died.
+  if (sent.error().code() == Code::kDeadlineExceeded)
+    sent = KillMonitor(sandbox_id, *client, std::move(sent.error()));
+  return std::move(sent.error()).Wrap(StrCat("signal container ", container_id));
+}
+
+Error MonitorRuntime::KillMonitor(const std::string& sandbox_id, MonitorClient& client, Error why) {
+  LogError(StrCat("sandbox ", sandbox_id, ": ", why.message(), ": it is killed"));
+  const int pid = static_cast<int>(client.hello().pid);
+  Result<> killed = Ok();
+  {
+    auto state = state_.Lock();
+    auto found = state->pods.find(sandbox_id);
+    if (found != state->pods.end() && found->second.process.valid()) {
+      killed = found->second.process.Kill(SIGKILL);
+    } else if (Result<os::Fd> pidfd = os::Process::OpenPidFd(pid); pidfd && !client.lost()) {
+      // Started by a daemon before us. Its end of the connection was open after the pidfd was: the number is its own.
+      os::Process other(pid, std::move(*pidfd));
+      killed = other.Kill(SIGKILL);
+      (void)other.Detach();
+    }
+  }
+  return killed ? std::move(why).WithCode(Code::kUnavailable) : std::move(killed.error());
 }
 
 Result<> MonitorRuntime::Update(const std::string& sandbox_id, const std::string& container_id,
@@ -255,6 +279,9 @@ Result<> MonitorRuntime::Update(const std::string& sandbox_id, const std::string
 }
 
 Result<> MonitorRuntime::KillAll(const std::string& sandbox_id, const std::string& container_id) {
+  // First what needs no program of the OCI runtime's, and shows whether the monitor answers at all.
+  Result<> signalled = Signal(sandbox_id, container_id, SIGKILL);
+  if (!signalled && signalled.error().code() == Code::kUnavailable) return signalled;
   TRY(Call(Type::kKillAll, sandbox_id, container_id), StrCat("kill container ", container_id));
   return Ok();
 }

@@ -41,6 +41,7 @@ struct MonitorRuntimeConfig {
   // Can root file systems be made for this user namespace? Asked once, at the start; unset: no.
   std::function<Result<>(int user_ns)> try_user_ns;
   std::chrono::milliseconds connect_timeout{10'000};
+  std::chrono::milliseconds quick_timeout{30'000};  // of what a monitor does by itself
   std::chrono::milliseconds call_timeout{120'000};  // of one run of an OCI runtime
   std::vector<std::string> monitor_env = {
       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
@@ -97,6 +98,8 @@ class MonitorRuntime final : public Runtime {
   // monitor_runtime.cc: containers
   Result<std::shared_ptr<MonitorClient>> Client(const std::string& sandbox_id);
   Result<> Call(monitor::Type type, const std::string& sandbox_id, const std::string& container_id);
+  // One that does not answer; gives `why` back, Unavailable once it is dead.
+  Error KillMonitor(const std::string& sandbox_id, MonitorClient& client, Error why);
   Result<> PrepareBundle(const os::DirFd& pod, const CreateRequest& request);
   // The spec for the pod's OCI runtime; with its filter compiled, where that spares the runtime work.
   Result<std::string> BundleSpec(const os::DirFd& pod, const std::string& spec_json);

@@ -224,6 +224,20 @@ TEST_F(MonitorRuntimeTest, DeadMonitorIsReportedAndItsExitsAreStillThere) {
   EXPECT_TRUE(runtime().Delete("s1", "c2"));
 }
 
+TEST_F(MonitorRuntimeTest, AMonitorThatDoesNotAnswerASignalIsKilledAndReportedAsDead) {
+  Run("c1", "exec sleep 1000");
+  ASSERT_EQ(::kill(monitor_, SIGSTOP), 0);
+  Result<> killed = runtime().KillAll("s1", "c1");
+  ASSERT_FALSE(killed);
+  EXPECT_EQ(killed.error().code(), Code::kUnavailable);
+  EXPECT_THAT(killed.error().message(), HasSubstr("monitor: no answer in time"));
+  EXPECT_TRUE(events_.WaitLost("s1"));
+  Result<std::vector<SandboxObservation>> seen = runtime().Observe();
+  ASSERT_TRUE(seen && seen->size() == 1);
+  EXPECT_FALSE((*seen)[0].monitor_alive);
+  EXPECT_TRUE(runtime().Delete("s1", "c1"));
+}
+
 TEST_F(MonitorRuntimeTest, NonsenseEndsTheConnectionAndNotTheMonitor) {
   os::DirFd pod = *os::DirFd::OpenTrusted(subject_.state() + "/pods/s1");
   for (const std::string& bytes :

@@ -17,7 +17,7 @@
 namespace berth::api {
 
 namespace {
-constexpr int kBacklog = 128;
+constexpr int kBacklog = 4096;  // what the kernel allows at most, unless told otherwise
 constexpr int kRestMs = 100;
 
 os::Fd Spare() { return os::Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
