@@ -115,8 +115,13 @@ def integration(totals):
     suite("cni")(totals)
 
 
+def kubernetes(totals):
+    suite("kubernetes")(totals)
+    run_counted([sys.executable, str(ROOT / "tests" / "kubernetes" / "kubeadm.py")], totals)
+
+
 PARTS = {"unit": unit, "integration": integration, **{name: suite(name) for name in
-                          ("conformance", "crash", "races", "soak", "fuzz", "kubernetes", "vm")},
+                          ("conformance", "crash", "races", "soak", "fuzz", "vm")}, "kubernetes": kubernetes,
          "conformance-full": suite("conformance", "--full"), "crash-full": suite("crash", "--full")}
 
 

@@ -153,14 +153,17 @@ class Cluster:
         self.kubelet_options.update(options)
         path = self.work / "kubelet.json"
         path.write_text(json.dumps(self.kubelet_configuration()))
+        self.kubelet_started = datetime.datetime.now(datetime.timezone.utc)
+        self.spawn("kubelet", *self.kubelet_command(path), *self.kubelet_arguments, prefix=self.with_tunables())
+
+    def with_tunables(self):
+        """The words in front of a kubelet's command that hide the machine's TUNABLES from it."""
         script = ["mount --make-rprivate /proc"]
         for name, value in TUNABLES.items():
             file = self.work / name.replace("/", ".")
             file.write_text(f"{value}\n")
             script.append(f"mount --bind {file} /proc/sys/{name}")
-        prefix = ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", " && ".join([*script, 'exec "$0" "$@"'])]
-        self.kubelet_started = datetime.datetime.now(datetime.timezone.utc)
-        self.spawn("kubelet", *self.kubelet_command(path), *self.kubelet_arguments, prefix=prefix)
+        return ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", " && ".join([*script, 'exec "$0" "$@"'])]
 
     def kubelet_command(self, config):
         return ["--config", config, "--kubeconfig", self.kubeconfig, "--hostname-override", NODE, "--node-ip", ADDRESS]

@@ -99,10 +99,11 @@ def go_source(module, dependency):
 
 KUBERNETES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
 KUBERNETES_VERSION = "v1.36.3"  # as in kubernetes/go.mod
+KUBERNETES_TAGS = "selinux,notest,grpcnotrace"
 OLD_KUBELET_VERSION = "v1.22.17"  # as in oldkubelet/go.mod
 
 
-def _kubernetes_built(module, version, name, tags=""):
+def _kubernetes_built(module, version, name, tags="", package="."):
     """The program of that module below .cache/kubernetes/<version>."""
     program = CACHE.parent / "kubernetes" / version / name
     if program.exists():
@@ -113,7 +114,7 @@ def _kubernetes_built(module, version, name, tags=""):
     facts = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     symbols = " ".join(f"-X k8s.io/component-base/version.{fact}={value}" for fact, value in facts.items())
     part = program.with_suffix(f".{os.getpid()}")
-    done = subprocess.run([_go(), "build", "-p", "2", "-trimpath", "-tags", tags, "-ldflags", f"-s -w {symbols}", "-o", str(part), "."],
+    done = subprocess.run([_go(), "build", "-p", "2", "-trimpath", "-tags", tags, "-ldflags", f"-s -w {symbols}", "-o", str(part), package],
                           cwd=MODULE.parent / module, capture_output=True, text=True, preexec_fn=lambda: os.nice(10),
                           env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOGC": "400"})
     if done.returncode != 0:
@@ -125,11 +126,18 @@ def _kubernetes_built(module, version, name, tags=""):
 
 def kubernetes():
     """The directory of the control plane's and the node's programs: one program, built once, and links to it."""
-    program = _kubernetes_built("kubernetes", KUBERNETES_VERSION, "kubernetes", "selinux,notest,grpcnotrace")
+    program = _kubernetes_built("kubernetes", KUBERNETES_VERSION, "kubernetes", KUBERNETES_TAGS)
     for name in KUBERNETES:
         if not (program.parent / name).is_symlink():
             (program.parent / name).symlink_to(program.name)
     return program.parent
+
+
+def kubeadm():
+    """The directory of the above with kubeadm and kube-proxy beside them."""
+    for name in ("kubeadm", "kube-proxy"):
+        _kubernetes_built("kubernetes", KUBERNETES_VERSION, name, KUBERNETES_TAGS, f"k8s.io/kubernetes/cmd/{name}")
+    return kubernetes()
 
 
 def old_kubelet():
