@@ -134,18 +134,19 @@ class Daemon:
         shutil.rmtree(self.root)
 
 
-def berth(work, store, native=True, sampled=True):
+def berth(work, store, native=True, sampled=True, more=""):
+    """`more`: lines for the end of its configuration."""
     config = work / "berth.toml"
-    write_berth(work, store, native)
+    write_berth(work, store, native, more)
     return Daemon("berth", [tools.berth_binary("berthd"), "--config", config], store / "berth", "unix:///run/berth/berth.sock",
                   work / "berth.log", sampled)
 
 
-def write_berth(work, store, native):
+def write_berth(work, store, native, more=""):
     (work / "berth.toml").write_text(
         f'root = "{store}/berth"\nstate = "/run/berth"\nlisten = "unix:///run/berth/berth.sock"\n'
         f'[image]\ncerts_dirs = ["{work}/certs.d"]\n[runtime]\ncgroup_driver = "cgroupfs"\n'
-        f'[network]\nconf_dirs = ["{work}/cni-berth"]\nbin_dirs = ["/usr/lib/cni"]\nnative_plugins = {json.dumps(native)}\n')
+        f'[network]\nconf_dirs = ["{work}/cni-berth"]\nbin_dirs = ["/usr/lib/cni"]\nnative_plugins = {json.dumps(native)}\n{more}')
 
 
 def program(name):
