@@ -28,6 +28,36 @@ TEST(EngineFailure, RunPodSandboxFailingAtAnyStepLeavesNothingAndCanBeRepeated) 
   EXPECT_GE(n, 6) << "steps were counted";
 }
 
+TEST(EngineFailure, TheNetworkIsPreparedWhileItsNamespaceIsMade) {
+  World world;
+  Guarded<int> begun(0);
+  bool met = true;
+  world.OnCall([&](const std::string& name) {
+    if (name != "network.Prepare" && name != "network.CreateNs") return;
+    auto count = begun.Lock();
+    ++*count;
+    begun.NotifyAll();
+    // Each waits for the other's begin.
+    met &= begun.WaitFor(count, std::chrono::seconds(20), [](int& n) { return n == 2; });
+  });
+  auto id = world.Run();
+  ASSERT_TRUE(id) << id.error().message();
+  EXPECT_TRUE(met);
+  EXPECT_EQ(world.network.Attachments(), std::vector<std::string>{*id});
+  EXPECT_TRUE(world.network.Prepared().empty());
+}
+
+TEST(EngineFailure, APodWithoutItsNamespaceIsNotAttachedAndWhatWasPreparedIsUndone) {
+  World world;
+  world.FailAll({"network.CreateNs"});
+  ExpectError(world.engine->RunPodSandbox({}, ConfigWithOwnCgroup(), "").error(), Code::kInternal,
+              "network namespace: network.CreateNs: injected");
+  for (const std::string& call : world.network.Calls()) {
+    EXPECT_FALSE(call.starts_with("Attach ")) << call;
+  }
+  world.ExpectNothingLeft();
+}
+
 TEST(EngineFailure, CreateContainerFailingAtAnyStepLeavesNothingAndCanBeRepeated) {
   int n = 1;
   for (; n < kTooMany; ++n) {

@@ -188,6 +188,7 @@ struct Engine::Impl {
                        Trace& trace);
   Result<> MakeCgroups(const SandboxPlan& plan, const std::string& id, Rollback& undo,
                        Trace* trace);
+  Result<> MakeNetworkNs(const SandboxPlan& plan, const runtime::SandboxSpec& spec);
   Result<> StartParts(const SandboxPlan& plan, const runtime::SandboxSpec& spec,
                       SandboxRecord& record, Rollback& undo);
   void AbandonRun(const SandboxPtr& sandbox, SandboxRecord record, const Error& error, bool clean);

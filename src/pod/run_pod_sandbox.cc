@@ -125,17 +125,6 @@ Result<> Engine::Impl::MakeSandbox(const SandboxPlan& plan, SandboxRecord& recor
         "pod.user-ns",
         Traced(&trace, "user namespace", [&] { return d.runtime.MakeUserNs(*plan.user_range); }))));
   }
-  if (!plan.host_network) {
-    undo.Add("network namespace", [this, id] { return d.network.RemoveNs(id); });
-    TRY(FAIL_STEP("pod.netns", Traced(&trace, "network namespace",
-                                      [&] {
-                                        return spec.user_ns
-                                                   ? d.network.PinNs(id, spec.user_ns->network,
-                                                                     plan.net_sysctls)
-                                                   : d.network.CreateNs(id, plan.net_sysctls);
-                                      })),
-        "network namespace");
-  }
   // Should our database be lost.
   SandboxRecord kept = record;
   kept.phase = SandboxPhase::kReady;
@@ -163,12 +152,23 @@ Result<> Engine::Impl::MakeCgroups(const SandboxPlan& plan, const std::string& i
   return Traced(trace, "control group of the network", [&] { return d.host.CreateCgroup(path); });
 }
 
-// CNI does not need the control groups and the monitor: both at once, and both have ended before
-// anything is undone.
+Result<> Engine::Impl::MakeNetworkNs(const SandboxPlan& plan, const runtime::SandboxSpec& spec) {
+  const std::string& id = plan.spec.sandbox_id;
+  return FAIL_STEP("pod.netns", Traced(spec.trace, "network namespace", [&] {
+                     return spec.user_ns
+                                ? d.network.PinNs(id, spec.user_ns->network, plan.net_sysctls)
+                                : d.network.CreateNs(id, plan.net_sysctls);
+                   }));
+}
+
+// Two chains side by side, which have both ended before anything is undone. An ADD needs its intent
+// on disk and the namespace:
+//   namespace -> control groups -> monitor
+//         \_______
+//   intent -> ADD
 Result<> Engine::Impl::StartParts(const SandboxPlan& plan, const runtime::SandboxSpec& spec,
                                   SandboxRecord& record, Rollback& undo) {
   const std::string id = record.id;
-  undo.Add("monitor", [this, id] { return d.runtime.StopSandbox(id); });
   std::optional<Result<runtime::SandboxHandle>> started;
   auto start = [&] {
     Result<> groups = MakeCgroups(plan, id, undo, spec.trace);
@@ -176,16 +176,39 @@ Result<> Engine::Impl::StartParts(const SandboxPlan& plan, const runtime::Sandbo
     started = FAIL_STEP("pod.monitor", d.runtime.StartSandbox(spec));
   };
   if (plan.host_network) {
+    undo.Add("monitor", [this, id] { return d.runtime.StopSandbox(id); });
     start();
     record.handle = TRY(std::move(*started), "start the monitor");
     return Ok();
   }
+  undo.Add("network namespace", [this, id] { return d.network.RemoveNs(id); });
+  undo.Add("monitor", [this, id] { return d.runtime.StopSandbox(id); });
   undo.Add("network", [this, id] { return d.network.Detach(id); });
+  Result<> made = Ok();
+  Guarded<std::optional<bool>> pinned;  // the namespace is there, or will not be
   std::optional<Result<runtime::NetworkStatus>> attached;
   runtime::PodNetwork traced = plan.network;
   traced.trace = spec.trace;
-  RunBoth(start, [&] { attached = FAIL_STEP("pod.attach", d.network.Attach(traced)); });
+  auto attach = [&] {
+    Result<> prepared = FAIL_STEP("pod.prepare-network", d.network.Prepare(traced));
+    if (!prepared) return void(attached = std::move(prepared.error()));
+    const bool there = [&] {
+      auto known = pinned.Lock();
+      pinned.Wait(known, [](const auto& value) { return value.has_value(); });
+      return **known;
+    }();
+    if (there) attached = FAIL_STEP("pod.attach", d.network.Attach(traced));
+  };
+  RunBoth(
+      [&] {
+        made = MakeNetworkNs(plan, spec);
+        *pinned.Lock() = made.has_value();
+        pinned.NotifyAll();
+        if (made) start();
+      },
+      attach);
   record.network_attached = true;
+  TRY(std::move(made), "network namespace");
   runtime::NetworkStatus network = TRY(std::move(*attached), "set up the network");
   record.handle = TRY(std::move(*started), "start the monitor");
   record.ips = std::move(network.ips);

@@ -42,10 +42,12 @@ void RunBoth(const std::function<void()>& here, const std::function<void()>& bes
     thread = std::thread(beside);
   } catch (const std::system_error&) {
     // No thread to be had: one after the other does the same, only slower.
+    here();
     beside();
+    return;
   }
   here();
-  if (thread.joinable()) thread.join();
+  thread.join();
 }
 
 }  // namespace berth::pod

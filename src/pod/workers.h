@@ -33,7 +33,8 @@ class Workers {
   Guarded<std::list<std::unique_ptr<Worker>>> workers_;
 };
 
-// Runs both at the same time and returns when both have ended.
+// Runs both at the same time and returns when both have ended. `beside` may wait for something that
+// `here` does, not the other way round.
 void RunBoth(const std::function<void()>& here, const std::function<void()>& beside);
 
 }  // namespace berth::pod

@@ -15,11 +15,8 @@ namespace berth::runtime {
 
 namespace {
 
-Result<> CheckId(std::string_view id) {
-  if (!IsValidId(id))
-    return Error(Code::kInvalidArgument, StrCat("pod id ", Quote(id), ": not 64 hex digits"));
-  return Ok();
-}
+// Making the namespace does not wait for the pod's other calls, nor they for it: Prepare runs meanwhile.
+std::string NsKey(std::string_view id) { return StrCat("ns ", id); }
 
 // A key that this kernel does not have (no IPv6) is as good as set.
 Result<> WriteIfThere(std::string_view key, std::string_view value) {
@@ -75,6 +72,12 @@ Result<std::unique_ptr<CniNetwork>> CniNetwork::Open(CniNetworkOptions options) 
       std::move(options), std::move(pins), CniRecords(std::move(dir)), std::move(default_network)));
   TRY(network->Start());
   return network;
+}
+
+Result<> CniNetwork::CheckId(std::string_view id) {
+  if (!IsValidId(id))
+    return Error(Code::kInvalidArgument, StrCat("pod id ", Quote(id), ": not 64 hex digits"));
+  return Ok();
 }
 
 Result<> CniNetwork::Start() {
@@ -140,7 +143,7 @@ Result<> CniNetwork::MakeNs(const std::string& sandbox_id, int made,
                             const std::map<std::string, std::string>& sysctls) {
   TRY(CheckId(sandbox_id));
   TRY(CheckSysctls(sysctls));
-  const PodLock lock(state_, sandbox_id);
+  const PodLock lock(state_, NsKey(sandbox_id));
   TRY(pins_.Create(
           StrCat(options_.netns_prefix, sandbox_id), [&] { return SetUpNs(sysctls); }, made),
       StrCat("network namespace of pod ", sandbox_id));
@@ -150,6 +153,7 @@ Result<> CniNetwork::MakeNs(const std::string& sandbox_id, int made,
 Result<> CniNetwork::RemoveNs(const std::string& sandbox_id) {
   TRY(CheckId(sandbox_id));
   const PodLock lock(state_, sandbox_id);
+  const PodLock ns_lock(state_, NsKey(sandbox_id));
   TRY(pins_.Remove(StrCat(options_.netns_prefix, sandbox_id)),
       StrCat("network namespace of pod ", sandbox_id));
   return Ok();

@@ -3,12 +3,14 @@
 // certain. Owned by the daemon, one per root directory; any thread. One pod's calls wait for each
 // other; pods run side by side.
 //
-//   Attach: [default network prepared] -> intent on disk -> plugin 1 -> result on disk -> plugin 2 -> ...
+//   Prepare: [default network prepared] -> intent on disk
+//   Attach: [Prepare] -> plugin 1 -> result on disk -> plugin 2 -> ...
 //   Detach: intent and result read -> ... plugin 2 -> plugin 1 -> files removed -> [default network cleaned]
 #pragma once
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -65,6 +67,7 @@ class CniNetwork final : public Network {
   bool NsExists(const std::string& sandbox_id) const override;
   Result<os::Fd> OpenNs(const std::string& sandbox_id) const override;
   // What a call that was cut short left of the same pod is detached first.
+  Result<> Prepare(const PodNetwork& pod) override;
   Result<NetworkStatus> Attach(const PodNetwork& pod) override;
   // A record that cannot be read: DEL is tried with the present configuration, the record set aside
   // (<id>.bad) and DataLoss returned; the next call succeeds.
@@ -83,7 +86,9 @@ class CniNetwork final : public Network {
     int chains = 0;              // running now
     // Pods on the default network, from before their intent is written.
     std::set<std::string> default_users;
-    bool default_locked = false;  // Prepare or Cleanup is running
+    bool default_locked = false;  // default_'s Prepare or Cleanup is running
+    // Whose intent is on disk, and no plugin has run.
+    std::map<std::string, CniRecord> prepared;
     std::shared_ptr<const CniConfig> version_checked;
   };
   class PodLock;
@@ -92,6 +97,7 @@ class CniNetwork final : public Network {
 
   CniNetwork(CniNetworkOptions options, os::NetNsPins pins, CniRecords records,
              CniDefaultNetwork default_network);
+  static Result<> CheckId(std::string_view id);
   Result<> Start();
   Result<> MakeNs(const std::string& sandbox_id, int made,
                   const std::map<std::string, std::string>& sysctls);
@@ -101,6 +107,8 @@ class CniNetwork final : public Network {
   Error NoConfig() const;
   Result<CniTarget> TargetOf(const CniRecord& record) const;
   Result<CniRecord> MakeRecord(const PodNetwork& pod);
+  // The intent of the pod, which the caller has locked: written now.
+  Result<CniRecord> Begin(const PodNetwork& pod);
   Result<NetworkStatus> RunAdd(const CniRecord& record);
   Result<> RunDel(const CniRecord& record);
   Result<> DetachLocked(const std::string& sandbox_id);

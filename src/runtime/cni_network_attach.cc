@@ -121,13 +121,8 @@ Result<> CniNetwork::RunDel(const CniRecord& record) {
   return Ok();
 }
 
-Result<NetworkStatus> CniNetwork::Attach(const PodNetwork& pod) {
+Result<CniRecord> CniNetwork::Begin(const PodNetwork& pod) {
   const std::string& id = pod.sandbox_id;
-  if (!IsValidId(id))
-    return Error(Code::kInvalidArgument, StrCat("pod id ", Quote(id), ": not 64 hex digits"));
-  const PodLock lock(state_, id);
-  if (!NsExists(id))
-    return Error(Code::kFailedPrecondition, StrCat(OfPod(id), ": it has no network namespace"));
   // A call that was cut short: what it did is undone with what it wrote.
   if (TRY(records_.Exists(id), OfPod(id))) TRY(DetachLocked(id));
   Result<CniRecord> record = Traced(pod.trace, "cni record", [&] { return MakeRecord(pod); });
@@ -140,7 +135,34 @@ Result<NetworkStatus> CniNetwork::Attach(const PodNetwork& pod) {
     return Error(record.error().code(), std::move(message));
   }
   TRY(CrashPoint("intent"));
-  Result<NetworkStatus> status = RunAdd(*record);
+  return record;
+}
+
+Result<> CniNetwork::Prepare(const PodNetwork& pod) {
+  const std::string& id = pod.sandbox_id;
+  TRY(CheckId(id));
+  const PodLock lock(state_, id);
+  CniRecord record = TRY(Begin(pod));
+  record.pod.trace = nullptr;  // lent for this call only
+  state_.Lock()->prepared.insert_or_assign(id, std::move(record));
+  return Ok();
+}
+
+Result<NetworkStatus> CniNetwork::Attach(const PodNetwork& pod) {
+  const std::string& id = pod.sandbox_id;
+  TRY(CheckId(id));
+  const PodLock lock(state_, id);
+  if (!NsExists(id))
+    return Error(Code::kFailedPrecondition, StrCat(OfPod(id), ": it has no network namespace"));
+  auto prepared = state_.Lock()->prepared.extract(id);
+  CniRecord record;
+  if (prepared) {
+    record = std::move(prepared.mapped());
+    record.pod.trace = pod.trace;
+  } else {
+    record = TRY(Begin(pod));
+  }
+  Result<NetworkStatus> status = RunAdd(record);
   if (status) return status;
   Error why = std::move(status.error()).Wrap(OfPod(id));
   if (why.code() == Code::kCancelled && crash_) return why;  // a crash point
@@ -152,14 +174,13 @@ Result<NetworkStatus> CniNetwork::Attach(const PodNetwork& pod) {
 }
 
 Result<> CniNetwork::Detach(const std::string& sandbox_id) {
-  if (!IsValidId(sandbox_id))
-    return Error(Code::kInvalidArgument,
-                 StrCat("pod id ", Quote(sandbox_id), ": not 64 hex digits"));
+  TRY(CheckId(sandbox_id));
   const PodLock lock(state_, sandbox_id);
   return DetachLocked(sandbox_id);
 }
 
 Result<> CniNetwork::DetachLocked(const std::string& sandbox_id) {
+  state_.Lock()->prepared.erase(sandbox_id);
   Result<CniRecord> record = records_.Load(sandbox_id);
   if (!record && record.error().code() == Code::kNotFound) return Ok();
   if (!record && record.error().code() == Code::kDataLoss)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the calls of CniNetwork wait for: one pod at a time, a number of chains at once, the default
+// What the calls of CniNetwork wait for: one pod at a time (its namespace by itself), a number of chains at once, the default
 // network for one. Each is held for a scope; none holds a mutex meanwhile. Order: PodLock, then
 // ChainSlot or DefaultLock. Any thread.
 #pragma once

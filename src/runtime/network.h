@@ -32,7 +32,7 @@ struct PodNetwork {
   std::vector<std::string> dns_servers, dns_searches, dns_options;
   // kubernetes.io/ingress-bandwidth and egress-bandwidth are read.
   std::map<std::string, std::string> annotations;
-  Trace* trace = nullptr;  // of Attach, lent for the call
+  Trace* trace = nullptr;  // of Prepare and Attach, lent for the call
 };
 
 struct NetworkStatus {
@@ -64,7 +64,11 @@ class Network {
   // The namespace itself; NotFound when it is not there.
   virtual Result<os::Fd> OpenNs(const std::string& sandbox_id) const = 0;
 
-  // CNI ADD of the whole chain. The intent and each result are on disk before the next step, so
+  // What Attach does before it needs the namespace: its checks, and the intent on disk. It may run
+  // while the namespace is made; the pod's Attach goes on from there, with what was given here.
+  // Detach undoes it. On an error nothing is left, or Detach must be retried.
+  virtual Result<> Prepare(const PodNetwork& pod) = 0;
+  // CNI ADD of the whole chain, prepared or not. The intent and each result are on disk before the next step, so
   // that Detach works after a crash at any point. On an error the chain has been undone by DEL; if
   // that failed too, Detach must be retried.
   virtual Result<NetworkStatus> Attach(const PodNetwork& pod) = 0;

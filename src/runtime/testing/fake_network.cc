@@ -39,6 +39,13 @@ std::vector<std::string> FakeNetwork::Attachments() const {
   return out;
 }
 
+std::vector<std::string> FakeNetwork::Prepared() const {
+  auto state = state_.Lock();
+  std::vector<std::string> out;
+  for (const auto& [id, pod] : state->prepared) out.push_back(id);
+  return out;
+}
+
 std::optional<PodNetwork> FakeNetwork::Attached(const std::string& sandbox_id) const {
   auto state = state_.Lock();
   auto found = state->attachments.find(sandbox_id);
@@ -50,7 +57,7 @@ std::vector<std::string> FakeNetwork::Calls() const { return state_.Lock()->call
 
 bool FakeNetwork::Empty() const {
   auto state = state_.Lock();
-  return state->namespaces.empty() && state->attachments.empty();
+  return state->namespaces.empty() && state->attachments.empty() && state->prepared.empty();
 }
 
 void FakeNetwork::Reboot() { state_.Lock()->namespaces.clear(); }
@@ -101,7 +108,18 @@ Result<os::Fd> FakeNetwork::OpenNs(const std::string& sandbox_id) const {
   return Error(Code::kNotFound, StrCat("network namespace of ", sandbox_id, ": not there"));
 }
 
-Result<NetworkStatus> FakeNetwork::Attach(const PodNetwork& pod) {
+Result<> FakeNetwork::Prepare(const PodNetwork& pod) {
+  TRY(Enter("Prepare", pod.sandbox_id));
+  {
+    auto state = state_.Lock();
+    state->attachments.erase(pod.sandbox_id);
+    state->prepared.insert_or_assign(pod.sandbox_id, pod);
+  }
+  return Leave("Prepare", pod.sandbox_id);
+}
+
+Result<NetworkStatus> FakeNetwork::Attach(const PodNetwork& given) {
+  PodNetwork pod = given;
   TRY(Enter("Attach", pod.sandbox_id));
   NetworkStatus status;
   {
@@ -109,6 +127,7 @@ Result<NetworkStatus> FakeNetwork::Attach(const PodNetwork& pod) {
     if (!state->namespaces.contains(pod.sandbox_id))
       return Error(Code::kFailedPrecondition,
                    StrCat("attach pod ", pod.sandbox_id, ": it has no network namespace"));
+    if (auto prepared = state->prepared.extract(pod.sandbox_id)) pod = std::move(prepared.mapped());
     std::string ip = StrCat("10.88.", state->next_ip / 250, ".", state->next_ip % 250);
     ++state->next_ip;
     status.ips = {ip};
@@ -122,7 +141,11 @@ Result<NetworkStatus> FakeNetwork::Attach(const PodNetwork& pod) {
 
 Result<> FakeNetwork::Detach(const std::string& sandbox_id) {
   TRY(Enter("Detach", sandbox_id));
-  state_.Lock()->attachments.erase(sandbox_id);
+  {
+    auto state = state_.Lock();
+    state->attachments.erase(sandbox_id);
+    state->prepared.erase(sandbox_id);
+  }
   return Leave("Detach", sandbox_id);
 }
 
@@ -138,9 +161,11 @@ Result<NetworkStatus> FakeNetwork::Cached(const std::string& sandbox_id) {
 Result<> FakeNetwork::CollectGarbage(const std::vector<std::string>& known) {
   TRY(Enter("CollectGarbage", ""));
   auto state = state_.Lock();
-  std::erase_if(state->attachments, [&](const auto& entry) {
+  const auto unknown = [&](const auto& entry) {
     return std::find(known.begin(), known.end(), entry.first) == known.end();
-  });
+  };
+  std::erase_if(state->attachments, unknown);
+  std::erase_if(state->prepared, unknown);
   return Ok();
 }
 

@@ -22,7 +22,7 @@ class FakeNetwork final : public Network {
   // threads use the object.
   using Hook = std::function<Result<>(std::string_view call, std::string_view id)>;
   void SetHook(Hook hook) { hook_ = std::move(hook); }
-  // Called when Attach or Detach has done its work: an error is returned although the work is done.
+  // Called when Prepare, Attach or Detach has done its work: an error is returned although the work is done.
   void SetAfterHook(Hook hook) { after_hook_ = std::move(hook); }
   // What Ready says; empty: OK.
   void SetNotReady(std::string reason);
@@ -31,6 +31,7 @@ class FakeNetwork final : public Network {
   std::vector<std::string> Namespaces() const;
   std::map<std::string, std::string> Sysctls(const std::string& sandbox_id) const;
   std::vector<std::string> Attachments() const;
+  std::vector<std::string> Prepared() const;  // and not attached yet
   std::optional<PodNetwork> Attached(const std::string& sandbox_id) const;
   // "CreateNs <id>", in the order of the calls; Cached, NsPath, NsExists and ConfigJson are not
   // counted.
@@ -51,6 +52,7 @@ class FakeNetwork final : public Network {
   bool NsExists(const std::string& sandbox_id) const override;
   // A file in memory that holds the sandbox's id.
   Result<os::Fd> OpenNs(const std::string& sandbox_id) const override;
+  Result<> Prepare(const PodNetwork& pod) override;
   Result<NetworkStatus> Attach(const PodNetwork& pod) override;
   Result<> Detach(const std::string& sandbox_id) override;
   Result<NetworkStatus> Cached(const std::string& sandbox_id) override;
@@ -66,6 +68,7 @@ class FakeNetwork final : public Network {
     std::string not_ready;
     std::map<std::string, std::map<std::string, std::string>> namespaces;
     std::map<std::string, Attachment> attachments;
+    std::map<std::string, PodNetwork> prepared;
     std::vector<std::string> calls;
     int next_ip = 2;
   };

@@ -71,6 +71,37 @@ void AttachNeedsANamespace(Network& network) {
   EXPECT_THAT(status.error().message(), HasSubstr("network namespace"));
 }
 
+void PreparedPodIsAttachedWithWhatWasPrepared(Network& network) {
+  PodNetwork pod = Pod('3');
+  ASSERT_TRUE(network.Prepare(pod));
+  Result<NetworkStatus> cached = network.Cached(pod.sandbox_id);
+  ASSERT_FALSE(cached);
+  EXPECT_EQ(cached.error().code(), Code::kNotFound);
+  EXPECT_THAT(cached.error().message(), HasSubstr("nothing is attached"));
+  ASSERT_TRUE(network.CreateNs(pod.sandbox_id, {}));
+  Result<NetworkStatus> status = network.Attach(pod);
+  ASSERT_TRUE(status) << status.error().message();
+  EXPECT_EQ(network.Cached(pod.sandbox_id)->ips, status->ips);
+  EXPECT_TRUE(network.Detach(pod.sandbox_id));
+  EXPECT_FALSE(network.Cached(pod.sandbox_id));
+  EXPECT_TRUE(network.RemoveNs(pod.sandbox_id));
+}
+
+// The namespace could not be made: Detach gives back what Prepare has taken, and it begins anew.
+void PreparedPodIsDetachedWithoutANamespace(Network& network) {
+  const PodNetwork pod = Pod('4');
+  ASSERT_TRUE(network.Prepare(pod));
+  Result<NetworkStatus> early = network.Attach(pod);
+  ASSERT_FALSE(early);
+  EXPECT_EQ(early.error().code(), Code::kFailedPrecondition);
+  Result<> detached = network.Detach(pod.sandbox_id);
+  EXPECT_TRUE(detached) << detached.error().message();
+  ASSERT_TRUE(network.Prepare(pod));
+  ASSERT_TRUE(network.Prepare(pod));
+  EXPECT_TRUE(network.CollectGarbage({}));
+  EXPECT_FALSE(network.Cached(pod.sandbox_id));
+}
+
 void DetachOfNothingIsSuccess(Network& network) {
   EXPECT_TRUE(network.Detach(std::string(64, 'd')));
 }
@@ -123,6 +154,8 @@ void CheckNetworkContract(const std::function<std::unique_ptr<Network>()>& make)
       {"namespace", NamespaceIsMadeOnceAndRemovedTwice},
       {"attach and cache", AttachGivesAddressesThatAreCached},
       {"attach without namespace", AttachNeedsANamespace},
+      {"prepare", PreparedPodIsAttachedWithWhatWasPrepared},
+      {"prepare and detach", PreparedPodIsDetachedWithoutANamespace},
       {"detach of nothing", DetachOfNothingIsSuccess},
       {"detach without namespace", DetachWorksWithoutTheNamespace},
       {"attach again", AttachAgainReplacesTheAttachment},
