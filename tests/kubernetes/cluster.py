@@ -9,6 +9,7 @@ import resource
 import secrets
 import subprocess
 
+from node_files import NodeFiles
 from support import environment, registry, tools
 from support.node import Node
 from support.suite import eventually
@@ -26,6 +27,11 @@ class Failed(AssertionError):
     """A kubectl that should have worked."""
 
 
+def patient(seconds):
+    """For a --timeout of kubectl's."""
+    return int(seconds * environment.PATIENCE)
+
+
 def cgroup_directories():
     """This run's parent group in every hierarchy that has controllers or a name."""
     for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
@@ -35,21 +41,25 @@ def cgroup_directories():
 
 
 class Cluster:
+    """`work` is a directory beside kubectl, `node_work` one of the node, whose files are behind `files`; here they are the same."""
+
     def __init__(self, work, node_options=None, node=None):
         """`node`: a runtime that runs already, of which only `socket` is looked at; otherwise a berthd that the caller starts."""
         self.work = pathlib.Path(work)
         self.work.mkdir(parents=True, exist_ok=True)
         self.programs = tools.kubernetes()
         self.processes, self.logs = {}, {}
-        self.manifests = self.work / "manifests"
-        self.manifests.mkdir()
         self.kubelet_options, self.kubelet_arguments = {}, []
-        self._marks, self.expected = {}, []
-        self._prepare_machine()
-        self.node = node or Node(self.work / "berth", environment.STORE / "root", "/run/berth", node_options)
+        self._mark, self.expected = 0, []
+        self.listen, self.without_gvisor = "127.0.0.1", None
+        self._prepare_machine(node, node_options)
+        self.manifests = self.node_work / "manifests"
+        self.files.directory(self.manifests)
 
     # ------------------------------------------------------------------ the machine
-    def _prepare_machine(self):
+    def _prepare_machine(self, node, node_options):
+        self.files, self.node_work, self.store = NodeFiles(), self.work, environment.STORE
+        self.cgroup_version = 2 if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else 1
         environment.mount("tmpfs", "/var/log", "tmpfs", environment.MS_NOSUID | environment.MS_NODEV, "mode=755")
         home = environment.STORE / "kubelet"
         home.mkdir()
@@ -68,6 +78,12 @@ class Cluster:
             if (directory / "cpuset.cpus").exists():
                 for name in ("cpuset.cpus", "cpuset.mems"):
                     (directory / name).write_text((directory.parent / name).read_text())
+        self.node = node or Node(self.work / "berth", environment.STORE / "root", "/run/berth", node_options)
+
+    def pod_group(self, quality, uid, controller):
+        """The control group that the kubelet makes for a pod."""
+        hierarchy = f"/{controller}" if self.cgroup_version == 1 else ""
+        return pathlib.Path(f"/sys/fs/cgroup{hierarchy}{environment.cgroup_parent()}/kubepods/{quality}/pod{uid}")
 
     # ------------------------------------------------------------------ programs
     def spawn(self, name, *arguments, prefix=()):
@@ -89,7 +105,8 @@ class Cluster:
         try:
             return eventually(now, seconds, 0.3)
         except AssertionError as error:
-            tails = "".join(f"--- {name}\n{path.read_text(errors='replace')[-1500:]}\n" for name, path in self.logs.items())
+            logs = {name: path.read_text(errors="replace") for name, path in self.logs.items()}
+            tails = "".join(f"--- {name}\n{text[-1500:]}\n" for name, text in {**logs, "kubelet": self.kubelet_log(0)}.items())
             raise SystemExit(f"{what}: {error}\n{tails}")
 
     def start(self):
@@ -100,11 +117,11 @@ class Cluster:
         tokens = self.work / "pki" / "tokens.csv"
         tokens.write_text(f'{token},admin,admin,"system:masters"\n')
         self._write_kubeconfig(token)
-        self.spawn("etcd", "--data-dir", environment.STORE / "etcd", "--unsafe-no-fsync", "--log-level", "warn",
+        self.spawn("etcd", "--data-dir", self.store / "etcd", "--unsafe-no-fsync", "--log-level", "warn",
                    "--listen-client-urls", "http://127.0.0.1:2379", "--advertise-client-urls", "http://127.0.0.1:2379",
                    "--listen-peer-urls", "http://127.0.0.1:2380", "--initial-advertise-peer-urls", "http://127.0.0.1:2380",
                    "--initial-cluster", "default=http://127.0.0.1:2380")
-        self.spawn("kube-apiserver", "--etcd-servers", "http://127.0.0.1:2379", "--bind-address", "127.0.0.1",
+        self.spawn("kube-apiserver", "--etcd-servers", "http://127.0.0.1:2379", "--bind-address", self.listen,
                    "--advertise-address", ADDRESS, "--secure-port", "6443", "--tls-cert-file", certificate,
                    "--tls-private-key-file", key, "--token-auth-file", tokens, "--authorization-mode", "AlwaysAllow",
                    "--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", accounts,
@@ -121,40 +138,48 @@ class Cluster:
         self.wait_node_ready()
 
     def _write_kubeconfig(self, token):
-        self.kubeconfig = self.work / "kubeconfig"
+        self.kubeconfig = self.node_kubeconfig = self.work / "kubeconfig"
+        self.kubeconfig.write_text(self.kubeconfig_text(token, {"server": API, "certificate-authority": str(self.authority)}))
+
+    def kubeconfig_text(self, token, cluster):
         named = lambda kind, value: [{"name": "test", kind: value}]
-        self.kubeconfig.write_text(json.dumps({
-            "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": named("cluster", {"server": API, "certificate-authority": str(self.authority)}),
-            "users": named("user", {"token": token}),
-            "contexts": named("context", {"cluster": "test", "user": "test"})}))
+        return json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "test", "clusters": named("cluster", cluster),
+                           "users": named("user", {"token": token}), "contexts": named("context", {"cluster": "test", "user": "test"})})
+
+    def machine_options(self):
+        """Options of the kubelet that this machine asks for."""
+        return {"cgroupRoot": environment.cgroup_parent(), "failCgroupV1": False, "oomScoreAdj": 0,
+                "maxOpenFiles": resource.getrlimit(resource.RLIMIT_NOFILE)[1]}
 
     def kubelet_configuration(self):
-        resolv = self.work / "resolv.conf"
-        resolv.write_text("nameserver 10.123.0.53\n")
+        resolv = self.node_work / "resolv.conf"
+        self.files.write(resolv, "nameserver 10.123.0.53\n")
         config = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
             "authorization": {"mode": "AlwaysAllow"}, "containerRuntimeEndpoint": self.node.socket,
-            "cgroupRoot": environment.cgroup_parent(), "failCgroupV1": False, "failSwapOn": False,
-            "oomScoreAdj": 0, "maxOpenFiles": resource.getrlimit(resource.RLIMIT_NOFILE)[1], "protectKernelDefaults": True,
+            "failSwapOn": False, "protectKernelDefaults": True,
             "makeIPTablesUtilChains": False, "staticPodPath": str(self.manifests), "resolvConf": str(resolv),
             "clusterDomain": "cluster.local", "clusterDNS": ["10.96.0.10"], "serializeImagePulls": False,
             "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
             "allowedUnsafeSysctls": ["net.core.somaxconn"], "fileCheckFrequency": "1s", "nodeStatusUpdateFrequency": "5s",
-            "volumePluginDir": str(self.work / "volume-plugins"), "crashLoopBackOff": {"maxContainerRestartPeriod": "3s"},
+            "volumePluginDir": str(self.node_work / "volume-plugins"), "crashLoopBackOff": {"maxContainerRestartPeriod": "3s"},
             "featureGates": {"KubeletCrashLoopBackOffMax": True}, "logging": {"verbosity": 2}}
-        for key, value in self.kubelet_options.items():
-            config[key] = {**config[key], **value} if isinstance(config.get(key), dict) else value
+        for options in (self.machine_options(), self.kubelet_options):
+            for key, value in options.items():
+                config[key] = {**config[key], **value} if isinstance(config.get(key), dict) else value
         return config
 
     def start_kubelet(self, **options):
         """With these of its options changed; they stay for the next start."""
         self.kubelet_options.update(options)
-        path = self.work / "kubelet.json"
-        path.write_text(json.dumps(self.kubelet_configuration()))
-        self.kubelet_started = datetime.datetime.now(datetime.timezone.utc)
-        self.spawn("kubelet", *self.kubelet_command(path), *self.kubelet_arguments, prefix=self.with_tunables())
+        path = self.node_work / "kubelet.json"
+        self.files.write(path, json.dumps(self.kubelet_configuration()))
+        self.kubelet_started = self.files.now()
+        self.run_kubelet([*self.kubelet_command(path), *self.kubelet_arguments])
+
+    def run_kubelet(self, arguments):
+        self.spawn("kubelet", *arguments, prefix=self.with_tunables())
 
     def with_tunables(self):
         """The words in front of a kubelet's command that hide the machine's TUNABLES from it."""
@@ -166,12 +191,25 @@ class Cluster:
         return ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", " && ".join([*script, 'exec "$0" "$@"'])]
 
     def kubelet_command(self, config):
-        return ["--config", config, "--kubeconfig", self.kubeconfig, "--hostname-override", NODE, "--node-ip", ADDRESS]
+        return ["--config", config, "--kubeconfig", self.node_kubeconfig, "--hostname-override", NODE, "--node-ip", ADDRESS]
 
     def stop_kubelet(self):
         process = self.processes.pop("kubelet")
         process.terminate()
         process.wait(30)
+
+    def kubelet_runs(self):
+        return "kubelet" in self.processes and self.processes["kubelet"].poll() is None
+
+    def kubelet_log_size(self):
+        return self.logs["kubelet"].stat().st_size
+
+    def kubelet_log(self, since):
+        if "kubelet" not in self.logs:
+            return ""  # not started yet
+        with open(self.logs["kubelet"], "rb") as file:
+            file.seek(since)
+            return file.read().decode(errors="replace")
 
     def wait_node_ready(self, seconds=180):
         """In the words of the kubelet that was started last: what an earlier one said stays in the API for a while."""
@@ -195,9 +233,9 @@ class Cluster:
         return [str(self.programs / "kubectl"), "--kubeconfig", str(self.kubeconfig), *map(str, arguments)]
 
     def kubectl(self, *arguments, check=True, timeout=90, stdin=None):
-        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, errors="replace", timeout=timeout,
-                              input=stdin if stdin is not None else "", cwd=self.work,
-                              env={**os.environ, "HOME": str(self.work)})
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, errors="replace",
+                              timeout=patient(timeout), input=stdin if stdin is not None else "",
+                              cwd=self.work, env={**os.environ, "HOME": str(self.work)})
         if check and done.returncode != 0:
             raise Failed(f"kubectl {' '.join(map(str, arguments))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
         return done
@@ -219,14 +257,14 @@ class Cluster:
         return self.get("pod", name)["status"]
 
     def wait_pod(self, name, what="Ready", seconds=60):
-        self.kubectl("wait", f"pod/{name}", f"--for={what if '=' in what else f'condition={what}'}", f"--timeout={seconds}s",
+        self.kubectl("wait", f"pod/{name}", f"--for={what if '=' in what else f'condition={what}'}", f"--timeout={patient(seconds)}s",
                      timeout=seconds + 30)
 
     def wait_phase(self, name, phase, seconds=60):
         self.wait_pod(name, f"jsonpath={{.status.phase}}={phase}", seconds)
 
     def delete(self, *arguments, grace=1, seconds=60):
-        self.kubectl("delete", *arguments, f"--grace-period={grace}", "--ignore-not-found", f"--timeout={seconds}s",
+        self.kubectl("delete", *arguments, f"--grace-period={grace}", "--ignore-not-found", f"--timeout={patient(seconds)}s",
                      timeout=seconds + 30)
 
     def events(self, name):
@@ -235,21 +273,16 @@ class Cluster:
 
     # ------------------------------------------------------------------ what support.suite.run_tests asks for
     def log_mark(self):
-        self._marks = {"kubelet": self.logs["kubelet"].stat().st_size}
-        self.expected = []
+        self._mark, self.expected = self.kubelet_log_size(), []
         return self.node.log_mark()
 
     def log_since(self, mark):
-        with open(self.logs["kubelet"], "rb") as file:
-            file.seek(self._marks["kubelet"])
-            kubelet = file.read().decode(errors="replace").splitlines()
+        kubelet = self.kubelet_log_of_this_test().splitlines()
         pods = self.kubectl("get", "pods", "-A", "-o", "wide", check=False).stdout
         return self.node.log_since(mark) + "\n--- the kubelet's\n" + "\n".join(kubelet[-30:]) + f"\n--- pods\n{pods}"
 
     def kubelet_log_of_this_test(self):
-        with open(self.logs["kubelet"], "rb") as file:
-            file.seek(self._marks["kubelet"])
-            return file.read().decode(errors="replace")
+        return self.kubelet_log(self._mark)
 
     def expect(self, pattern):
         """Lines of this test in the kubelet's log that are what it is about."""
@@ -258,14 +291,13 @@ class Cluster:
     def recover(self):
         if not self.node.running():
             self.node.start()
-        if "kubelet" not in self.processes or self.processes["kubelet"].poll() is not None:
+        if not self.kubelet_runs():
             self.start_kubelet()
-        for path in self.manifests.iterdir():
-            path.unlink()
+        self.files.empty(self.manifests)
         self.sweep()
 
     def sweep(self):
-        self.kubectl("delete", "deployments", "--all", "--cascade=foreground", "--timeout=60s", check=False)
-        self.kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=60s", check=False)
+        self.kubectl("delete", "deployments", "--all", "--cascade=foreground", f"--timeout={patient(60)}s", check=False)
+        self.kubectl("delete", "pods", "--all", "--grace-period=1", f"--timeout={patient(60)}s", check=False)
         self.kubectl("delete", "runtimeclasses", "--all", check=False)
         self.kubectl("delete", "configmaps,secrets", "--field-selector", "metadata.name!=kube-root-ca.crt", check=False)

@@ -19,7 +19,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(_
 from support import environment, registry, suite, tools
 from support.snapshot import Snapshot
 from support.suite import contains, equal, eventually, test
-import run
+import checks
 from cluster import ADDRESS, KUBELET_HOME, NODE, Cluster
 from kubeadm_images import CONTROL_PLANE, push_control_plane
 from objects import REGISTRY, WEB, deployment, push_images
@@ -217,14 +217,14 @@ def test_reset_removes_every_pod(cluster):
 
 
 def after_each(cluster):
-    found = run.errors_of(cluster)
+    found = checks.errors_of(cluster)
     if found:
         raise AssertionError("the kubelet blames its runtime:\n  " + "\n  ".join(line[:900] for line in found[:10]))
 
 
 def of_others(kind, value):
     kept = {"cgroup": KEPT_GROUPS, "rule": KEPT_RULES}.get(kind)
-    return run.of_the_node(kind, value) or kept and kept.search(value)
+    return checks.of_the_node(kind, value) or kept and kept.search(value)
 
 
 def main():
@@ -238,7 +238,7 @@ def main():
     clean = Snapshot([cluster.node.state, "/run/netns", "/var/lib/cni", cluster.node.root / "containers"])
     counter = suite.run_tests(cluster, after_each, suite.suite_arguments())
     cluster.stop_kubelet()
-    run.ends_clean(cluster, clean, counter, of_others)
+    checks.ends_clean(cluster, clean, counter, of_others)
     cluster.node.close()
     images.close()
     return counter.finish()

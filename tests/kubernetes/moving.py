@@ -43,7 +43,7 @@ class MovedNode(Cluster):
     """Its runtime is Berth or one of runtimes.PEERS."""
 
     def log_mark(self):
-        self._marks, self.expected = {"kubelet": self.logs["kubelet"].stat().st_size}, []
+        self._mark, self.expected = self.kubelet_log_size(), []
         return 0
 
     def log_since(self, _):

@@ -43,4 +43,7 @@ def deployment(name, image, replicas=2, **fields):
 
 
 def status_of(status, name, kind="containerStatuses"):
-    return next(one for one in status.get(kind, []) if one["name"] == name)
+    found = [one for one in status.get(kind, []) if one["name"] == name]
+    if not found:
+        raise AssertionError(f"no status of {name} yet: {status}")
+    return found[0]

@@ -16,7 +16,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(_
 
 from support import environment, registry, suite, tools
 from support.suite import contains, equal, eventually, test
-import run
+import checks
 from cluster import NODE, Cluster
 from objects import WEB, container, pod, push_images
 
@@ -150,7 +150,7 @@ def main():
     old = OldKubelet(work / "cluster")
     old.node.start()
     old.start()
-    counter = suite.run_tests(old, run.after_each, suite.suite_arguments())
+    counter = suite.run_tests(old, checks.after_each, suite.suite_arguments())
     old.close()
     old.node.close()
     images.close()

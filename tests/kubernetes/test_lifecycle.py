@@ -1,41 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
 """How pods end; resources, their change in place, and running out of memory."""
-import pathlib
 import time
 
+from cluster import patient
 from objects import container, pod, status_of
-from support import environment
 from support.suite import contains, equal, eventually, test
 
 STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.2; done"
 
 
-def cgroup_value(cluster, name, controller, file):
-    """A control file of a pod's only container, as the host sees it."""
+# What bounds memory, processor time in 100 ms and the share of it: controller, file, on version 1 of control groups and on 2.
+FILES = {"memory": (("memory", "memory.limit_in_bytes"), ("", "memory.max")),
+         "quota": (("cpu", "cpu.cfs_quota_us"), ("", "cpu.max")), "shares": (("cpu", "cpu.shares"), ("", "cpu.weight"))}
+
+
+def groups_of(cluster, name):
+    """The control groups of a pod's only container, as the node sees them: controller -> path; version 2 alone: "" -> path."""
     full = status_of(cluster.pod_status(name), "main")["containerID"].partition("://")[2]
     process = cluster.node.json("inspect", full)["info"]["pid"]
-    for line in pathlib.Path(f"/proc/{process}/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controller in controllers.split(","):
-            return pathlib.Path(f"/sys/fs/cgroup/{controller}{path}/{file}").read_text().strip()
-    raise AssertionError(f"no {controller} group for {name}")
+    lines = [line.split(":", 2) for line in cluster.files.read(f"/proc/{process}/cgroup").splitlines()]
+    if len(lines) == 1:
+        return {"": f"/sys/fs/cgroup{lines[0][2]}"}
+    return {one: f"/sys/fs/cgroup/{one}{path}" for _, controllers, path in lines for one in controllers.split(",") if one}
+
+
+def limits_of(cluster, name):
+    """(bytes of memory, us of processor time in 100 ms, share)."""
+    groups = groups_of(cluster, name)
+    values = [cluster.files.read(f"{groups[controller]}/{file}") for controller, file in (places["" in groups] for places in FILES.values())]
+    return tuple(int(value.split()[0]) for value in values)
+
+
+def share(cluster, shares):
+    """As version 2 has them, crun and runc of 2023 and systemd reckon 1 to 10000 for 2 to 262144 shares."""
+    return shares if cluster.cgroup_version == 1 else 1 + (shares - 2) * 9999 // 262142
 
 
 @test(seconds=180)
 def test_pods_end_gracefully_or_by_force(cluster):
     hook = {"preStop": {"exec": {"command": ["sh", "-c", "echo hook >>/keep/log"]}}}
     keep = {"volumeMounts": [{"name": "keep", "mountPath": "/keep"}]}
-    volumes = [{"name": "keep", "hostPath": {"path": str(cluster.work / "ended"), "type": "DirectoryOrCreate"}}]
+    volumes = [{"name": "keep", "hostPath": {"path": str(cluster.node_work / "ended"), "type": "DirectoryOrCreate"}}]
     polite = "trap 'echo term >>/keep/log; sleep 1; echo done >>/keep/log; exit 0' TERM; while :; do sleep 0.1; done"
     cluster.apply(pod("polite", container(polite, lifecycle=hook, **keep), volumes=volumes, terminationGracePeriodSeconds=30),
                   pod("stubborn", container(STUBBORN), terminationGracePeriodSeconds=3),
                   pod("forced", container(STUBBORN), terminationGracePeriodSeconds=60))
     for name in ("polite", "stubborn", "forced"):
         cluster.wait_pod(name)
-    cluster.kubectl("delete", "pod", "polite", "--timeout=60s")
-    equal((cluster.work / "ended" / "log").read_text(), "hook\nterm\ndone\n", "in this order")
+    cluster.kubectl("delete", "pod", "polite", f"--timeout={patient(60)}s")
+    equal(cluster.files.read(cluster.node_work / "ended" / "log"), "hook\nterm\ndone\n", "in this order")
     began = time.monotonic()
-    cluster.kubectl("delete", "pod", "stubborn", "--timeout=60s")
+    cluster.kubectl("delete", "pod", "stubborn", f"--timeout={patient(60)}s")
     assert time.monotonic() - began >= 3, "it was killed before its grace period was over"
     process = cluster.node.json("ps", "-o", "json", "--name", "main")["containers"]
     forced = next(one for one in process if one["labels"]["io.kubernetes.pod.name"] == "forced")["id"]
@@ -62,13 +77,10 @@ def test_limits_reach_the_control_groups(cluster):
     cluster.apply(pod("limited", container(resources=limits)))
     cluster.wait_pod("limited")
     equal(cluster.pod_status("limited")["qosClass"], "Burstable", "class")
-    equal(cgroup_value(cluster, "limited", "memory", "memory.limit_in_bytes"), str(64 << 20), "memory")
-    equal(cgroup_value(cluster, "limited", "cpu", "cpu.cfs_quota_us"), "50000", "quota")
-    equal(cgroup_value(cluster, "limited", "cpu", "cpu.shares"), "102", "shares")
-    parent = environment.cgroup_parent()
+    equal(limits_of(cluster, "limited"), (64 << 20, 50000, share(cluster, 102)), "memory, quota, shares")
     uid = cluster.get("pod", "limited")["metadata"]["uid"]
-    group = pathlib.Path(f"/sys/fs/cgroup/memory{parent}/kubepods/burstable/pod{uid}")
-    equal((group / "memory.limit_in_bytes").read_text().strip(), str(64 << 20), "the pod's memory")
+    file = cluster.pod_group("burstable", uid, "memory") / FILES["memory"][cluster.cgroup_version - 1][1]
+    equal(cluster.files.read(file).strip(), str(64 << 20), "the pod's memory")
 
 
 @test(seconds=180)
@@ -84,9 +96,7 @@ def test_resources_are_changed_in_place(cluster):
     def is_resized():
         status = status_of(cluster.pod_status("resized"), "main")
         equal(status["resources"], {"requests": {"cpu": "300m", "memory": "48Mi"}, "limits": {"cpu": "400m", "memory": "96Mi"}}, "status")
-        equal(cgroup_value(cluster, "resized", "memory", "memory.limit_in_bytes"), str(96 << 20), "memory")
-        equal(cgroup_value(cluster, "resized", "cpu", "cpu.cfs_quota_us"), "40000", "quota")
-        equal(cgroup_value(cluster, "resized", "cpu", "cpu.shares"), "307", "shares")
+        equal(limits_of(cluster, "resized"), (96 << 20, 40000, share(cluster, 307)), "memory, quota, shares")
         equal(status["restartCount"], 0, "restarts")
         return True
     eventually(is_resized, 90, 0.5)

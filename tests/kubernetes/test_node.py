@@ -20,19 +20,19 @@ def summary_of(cluster, name):
 @test(seconds=120)
 def test_static_pods(cluster):
     path = cluster.manifests / "static.json"
-    path.write_text(json.dumps(pod("static", container("echo static; " + container()["command"][2]))))
+    cluster.files.write(path, json.dumps(pod("static", container("echo static; " + container()["command"][2]))))
     name = f"static-{NODE}"
     eventually(lambda: cluster.kubectl("get", "pod", name, check=False).returncode == 0, 60, 0.5)
     cluster.wait_pod(name)
     equal(cluster.out("logs", name), "static\n", "log")
     first = cluster.pod_status(name)["containerStatuses"][0]["containerID"]
-    path.write_text(json.dumps(pod("static", container("echo changed; " + container()["command"][2]))))
+    cluster.files.write(path, json.dumps(pod("static", container("echo changed; " + container()["command"][2]))))
 
     def is_changed():
         statuses = cluster.pod_status(name).get("containerStatuses")
-        return statuses and statuses[0]["containerID"] != first and cluster.out("logs", name) == "changed\n"
+        return statuses and statuses[0].get("containerID", first) != first and cluster.out("logs", name) == "changed\n"
     eventually(is_changed, 60, 0.5)
-    path.unlink()
+    cluster.files.remove(path)
     eventually(lambda: cluster.kubectl("get", "pod", name, check=False).returncode != 0, 60, 0.5)
 
 

@@ -23,7 +23,7 @@ def test_host_network_and_host_ports(cluster):
         with urllib.request.urlopen(f"http://{ADDRESS}:{port}/", timeout=20) as answer:
             equal(answer.read(), page, name)
     equal(cluster.pod_status("on-host")["podIP"], ADDRESS, "address")
-    equal(sh(cluster, "on-host", "hostname").strip(), socket.gethostname(), "hostname")
+    equal(sh(cluster, "on-host", "hostname").strip(), cluster.files.read("/proc/sys/kernel/hostname").strip(), "hostname")
     cluster.delete("pod", "port")
 
     def is_closed():
@@ -54,19 +54,18 @@ def test_a_user_namespace_of_its_own(cluster):
     equal(sh(cluster, "mapped", "touch /v/x /root/y && stat -c %u /v/x /root/y && id -u"), "0\n0\n0\n", "owners inside")
     uid = cluster.get("pod", "mapped")["metadata"]["uid"]
     file = KUBELET_HOME / "pods" / uid / "volumes/kubernetes.io~empty-dir/v/x"
-    equal(file.stat().st_uid, 0, "owner in the volume, whose ids are shifted by its mount")
+    equal(cluster.files.owner(file), 0, "owner in the volume, whose ids are shifted by its mount")
     full = status_of(cluster.pod_status("mapped"), "main")["containerID"].partition("://")[2]
     process = cluster.node.json("inspect", full)["info"]["pid"]
-    with open(f"/proc/{process}/status") as status:
-        uids = next(line.split() for line in status if line.startswith("Uid:"))
+    status = cluster.files.read(f"/proc/{process}/status").splitlines()
+    uids = next(line.split() for line in status if line.startswith("Uid:"))
     equal(uids[1], outside, "the process's user on the host")
 
 
 @test(seconds=120)
 def test_users_capabilities_and_seccomp(cluster):
     profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]}
-    (KUBELET_HOME / "seccomp").mkdir(exist_ok=True)
-    (KUBELET_HOME / "seccomp" / "no-mkdir.json").write_text(json.dumps(profile))
+    cluster.files.write(KUBELET_HOME / "seccomp" / "no-mkdir.json", json.dumps(profile))
     secured = lambda **fields: container(securityContext=fields)
     cluster.apply(pod("nobody", secured(runAsUser=1234, runAsGroup=3000, allowPrivilegeEscalation=False,
                                         capabilities={"drop": ["ALL"]}, readOnlyRootFilesystem=True),

@@ -68,10 +68,9 @@ def test_empty_directories_on_disk_and_in_memory(cluster):
 
 @test(seconds=120)
 def test_host_paths_and_sub_paths(cluster):
-    host = cluster.work / "host-path"
-    (host / "one" / "two").mkdir(parents=True, exist_ok=True)
-    (host / "one" / "two" / "file").write_text("deep\n")
-    (host / "file").write_text("file\n")
+    host = cluster.node_work / "host-path"
+    cluster.files.write(host / "one" / "two" / "file", "deep\n")
+    cluster.files.write(host / "file", "file\n")
     volume = lambda path, kind: {"hostPath": {"path": str(path), "type": kind}}
     cluster.apply(pod("host", container(volumeMounts=[mount("dir", "/dir"), mount("file", "/a/file", readOnly=True),
                                                       mount("dir", "/two", subPathExpr="one/$(WHICH)"),
@@ -82,7 +81,7 @@ def test_host_paths_and_sub_paths(cluster):
     cluster.wait_pod("host")
     equal(sh(cluster, "host", "cat /dir/file /a/file /two/file /ro/one/two/file"), "file\nfile\ndeep\ndeep\n", "files")
     sh(cluster, "host", "echo back >/dir/back")
-    equal((host / "back").read_text(), "back\n", "what the container wrote")
+    equal(cluster.files.read(host / "back"), "back\n", "what the container wrote")
     for path in ("/a/file", "/ro/x"):
         done = cluster.kubectl("exec", "host", "--", "sh", "-c", f"echo x >{path}", check=False)
         contains(done.stderr, "Read-only file system")

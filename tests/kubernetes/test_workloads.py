@@ -2,6 +2,7 @@
 """Deployments, init and sidecar containers, restart policies."""
 import time
 
+from cluster import patient
 from objects import BUSYBOX, WEB, container, deployment, pod, status_of
 from support.suite import contains, equal, eventually, test
 
@@ -17,11 +18,11 @@ def served(cluster, name):
 
 @test(seconds=240)
 def test_a_deployment_is_rolled_out_and_back(cluster):
-    ready = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
+    ready = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 10}
     cluster.apply(deployment("rolled", f"{WEB}:1", readinessProbe=ready))
 
     def is_out(version):
-        cluster.kubectl("rollout", "status", "deployment/rolled", "--timeout=100s", timeout=120)
+        cluster.kubectl("rollout", "status", "deployment/rolled", f"--timeout={patient(100)}s", timeout=120)
         eventually(lambda: served(cluster, "rolled") == [f"version {version}"] * 2, 30, 1)
 
     is_out(1)
@@ -39,12 +40,12 @@ def test_init_and_sidecar_containers_run_in_their_order(cluster):
     say = lambda word: f"echo {word} >>/shared/order"
     sidecar = container(f"{say('sidecar')}; trap '{say('sidecar-ends')}; exit 0' TERM; touch /shared/up; while :; do sleep 0.1; done",
                         "sidecar", restartPolicy="Always", startupProbe={"exec": {"command": ["test", "-e", "/shared/up"]},
-                                                                         "periodSeconds": 1}, **shared)
+                                                                         "periodSeconds": 1, "timeoutSeconds": 20}, **shared)
     cluster.apply(pod("ordered", container(f"{say('main')}; sleep 1; {say('main-ends')}", **shared), restartPolicy="Never",
                       initContainers=[container(say("first"), "first", **shared), sidecar, container(say("second"), "second", **shared)],
-                      volumes=[{"name": "shared", "hostPath": {"path": str(cluster.work / "ordered"), "type": "DirectoryOrCreate"}}]))
+                      volumes=[{"name": "shared", "hostPath": {"path": str(cluster.node_work / "ordered"), "type": "DirectoryOrCreate"}}]))
     cluster.wait_phase("ordered", "Succeeded", 60)
-    order = (cluster.work / "ordered" / "order").read_text().split()
+    order = cluster.files.read(cluster.node_work / "ordered" / "order").split()
     equal(order, ["first", "sidecar", "second", "main", "main-ends", "sidecar-ends"], "order")
     status = cluster.pod_status("ordered")
     for name in ("first", "second"):

@@ -19,7 +19,7 @@ def free_port_open(port, seconds=10):
 class Registry:
     """One registry process, `auth` as in its configuration file; storage can be shared by two of them, since both only read it after the images are pushed."""
 
-    def __init__(self, work, storage, port, certificate=None, auth="", access_log=False):
+    def __init__(self, work, storage, port, certificate=None, auth="", access_log=False, listen="127.0.0.1"):
         self.host = f"127.0.0.1:{port}"
         self.storage = pathlib.Path(storage)
         self.storage.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ class Registry:
         tls = f"\n  tls:\n    certificate: {certificate[0]}\n    key: {certificate[1]}" if certificate else ""
         config.write_text(f"version: 0.1\nlog:\n  level: warn\n  accesslog:\n    disabled: {str(not access_log).lower()}\nstorage:\n"
                           f"  filesystem:\n    rootdirectory: {self.storage}\n  delete:\n    enabled: true\n"
-                          f"http:\n  addr: 127.0.0.1:{port}{tls}\n{auth}")
+                          f"http:\n  addr: {listen}:{port}{tls}\n{auth}")
         self._log = open(work / f"registry-{port}.log", "wb")
         self.process = subprocess.Popen(["docker-registry", "serve", config], stdout=self._log, stderr=self._log,
                                         stdin=subprocess.DEVNULL)

@@ -168,7 +168,7 @@ def registry_storage():
     return made
 
 
-def payload(path, tree):
+def payload(path, tree, kubelet=None):
     """The disk that is mounted at /payload: laid out as this repository."""
     shutil.rmtree(tree, ignore_errors=True)
     for name in PROGRAMS:
@@ -177,6 +177,9 @@ def payload(path, tree):
     (tree / ".cache/bin").mkdir(parents=True)
     for name in TOOLS:
         shutil.copy(ROOT / ".cache/bin" / name, tree / ".cache/bin" / name)
+    if kubelet:
+        (tree / ".cache/kubernetes").mkdir()
+        shutil.copy(kubelet, tree / ".cache/kubernetes/kubelet")
     ignore = shutil.ignore_patterns("__pycache__", "corpus")
     shutil.copytree(ROOT / "tests", tree / "tests", ignore=ignore)
     shutil.copytree(ROOT / "packaging", tree / "packaging", ignore=ignore)

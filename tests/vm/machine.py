@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One virtual machine under qemu's software emulation: no network card, a serial console that goes to a file, commands over a
-virtio-serial port. The disks are: vda root, vdb /payload (read-only), vdc the store."""
+"""One virtual machine under qemu's software emulation: a serial console that goes to a file, commands over a virtio-serial port, a
+network card at a tap device if it is given one, which the guest leaves down. The disks are: vda root, vdb /payload (read-only), vdc
+the store."""
 import collections
 import json
 import os
@@ -29,9 +30,9 @@ Done = collections.namedtuple("Done", "code out")
 
 
 class Machine:
-    def __init__(self, work, base, payload, store, cpus=2, memory=4096):
+    def __init__(self, work, base, payload, store, tap=None, cpus=2, memory=4096):
         self.work, self.base = pathlib.Path(work), pathlib.Path(base)
-        self.payload, self.store = pathlib.Path(payload), store
+        self.payload, self.store, self.tap = pathlib.Path(payload), store, tap
         self.root = self.work / "root.ext4"
         self.console = self.work / "console.log"
         self.cpus, self.memory = cpus, memory
@@ -51,8 +52,10 @@ class Machine:
         for name, file, options in (("root", self.root, ""), ("payload", self.payload, ",readonly=on"), ("store", self.store, "")):
             drives += ["-drive", f"if=none,id={name},format=raw,cache=writeback,file={file}{options}",
                        "-device", f"virtio-blk-pci,drive={name}"]
+        card = ["-netdev", f"tap,id=net,ifname={self.tap},script=no,downscript=no",
+                "-device", "virtio-net-pci,netdev=net,romfile="] if self.tap else ["-nic", "none"]
         command = [QEMU, "-accel", "tcg,thread=single", "-cpu", "max,la57=off", "-machine", "q35", "-smp", str(self.cpus),
-                   "-m", str(self.memory), "-nodefaults", "-no-reboot", "-display", "none", "-no-user-config", "-nic", "none",
+                   "-m", str(self.memory), "-nodefaults", "-no-reboot", "-display", "none", "-no-user-config", *card,
                    "-kernel", self.base / "vmlinuz", "-initrd", self.base / "initrd", "-append", COMMAND_LINE, *drives,
                    "-chardev", f"file,id=console,append=on,path={self.console}", "-serial", "chardev:console",
                    "-chardev", f"socket,id=port,path={path},server=on,wait=off", "-device", "virtio-serial-pci",

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Boots a Debian machine with systemd, cgroup v2 and AppArmor under qemu, installs Berth in it and tests it there.
-run.py [--seed=N] [--cuts=N] [--rounds=N] [--keep] [PART...]
+run.py [--seed=N] [--cuts=N] [--rounds=N] [--tests=PART OF A NAME,...] [--keep] [PART...]
 
-Parts, in this order: unit (the service), limits (memory QoS, OOM; systemd driver), update (updates and statistics), critest, cgroupfs
-(limits and update again with that driver), quota, reboot, power (hard stops during pulls and removals), control (the same with a
+Parts, in this order: unit (the service), limits (memory QoS, OOM; systemd driver), update (updates and statistics), kubernetes (a
+kubelet and the tests of kubernetes.txt; --tests: some of them), critest, cgroupfs (limits and update again with that driver), quota, reboot, power (hard stops during pulls and removals), control (the same with a
 berthd that leaves out a sync: the check must fail). --keep leaves the disks and the console's log. --rounds: containers that are
 killed for memory, with each driver."""
 import os
@@ -18,16 +18,18 @@ import time
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "kubernetes")]
+os.environ.setdefault("BERTH_TEST_PATIENCE", "5")  # as in guest.py, for tests that wait for the machine from outside
 
 import image
 import machine
+import virtual_cluster
 from cuts import Cuts
 from volatile_disk import VolatileDisk
 from support import suite, tools
 
 PACKAGES = ["qemu-system-x86", "mmdebstrap", "e2fsprogs"]
-PARTS = ["unit", "limits", "update", "critest", "cgroupfs", "quota", "reboot", "power", "control"]
+PARTS = ["unit", "limits", "update", "kubernetes", "critest", "cgroupfs", "quota", "reboot", "power", "control"]
 CUTS = 6
 ROUNDS = 20
 
@@ -47,8 +49,8 @@ def install_packages():
 class Suite:
     """Runs parts in the machine and adds up what they count."""
 
-    def __init__(self, vm, store, seed):
-        self.vm, self.store, self.seed, self.counter = vm, store, seed, suite.Counter()
+    def __init__(self, vm, store, seed, work):
+        self.vm, self.store, self.seed, self.work, self.counter = vm, store, seed, work, suite.Counter()
 
     def inside(self, *arguments, seconds=1800, environment=(), prefix=()):
         """A part that prints its own lines and ends with its counts."""
@@ -87,6 +89,9 @@ class Suite:
     def update(self):
         self.inside("update")
         self.inside("stats")
+
+    def kubernetes(self):
+        virtual_cluster.run(self.vm, self.work, self.counter, [name for name in option("tests", "").split(",") if name])
 
     def critest(self):
         self.inside("critest", "parallel", str(self.seed), seconds=6000)
@@ -132,11 +137,13 @@ def main():
     base = image.root_image()
     work.mkdir(parents=True)
     seed = int(option("seed", random.randrange(1, 1 << 31)))
-    image.payload(work / "payload.ext4", work / "payload")
+    kubelet = tools.kubernetes() / "kubelet" if "kubernetes" in parts else None
+    image.payload(work / "payload.ext4", work / "payload", kubelet)
     image.make_disk(work / "store.ext4", 8 << 30)
     store = VolatileDisk(work / "store.ext4", work / "store.sock")
-    vm = machine.Machine(work, base, work / "payload.ext4", store.uri)
-    run = Suite(vm, store, seed)
+    virtual_cluster.network()
+    vm = machine.Machine(work, base, work / "payload.ext4", store.uri, virtual_cluster.TAP)
+    run = Suite(vm, store, seed, work)
     try:
         print(f"disks are ready after {time.monotonic() - began:.0f} s, seed {seed}", flush=True)
         print(f"the machine takes commands {vm.boot():.0f} s after power on", flush=True)
