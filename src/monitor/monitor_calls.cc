@@ -35,6 +35,9 @@ CallSpec Monitor::RuntimeCall(const std::string& command, const std::string& num
   if (program_) {
     const Result<os::FileIdentity> now = os::IdentityOf(path.c_str());
     if (now && *now == setup_->program) spec.program = program_.get();
+    // Taken away: what it has made can still be ended. Nothing new is begun with it.
+    if (!now && now.error().code() == Code::kNotFound && command == "delete")
+      spec.program = program_.get();
   }
   spec.log_name = StrCat(number, ".log");
   spec.args = {program, "--root", setup_->runtime_root};

@@ -22,4 +22,12 @@ std::shared_ptr<const os::SealedProgram> SealedPrograms::Of(const std::string& p
   return copy;
 }
 
+std::shared_ptr<const os::SealedProgram> SealedPrograms::OfMissing(const std::string& path) {
+  const Result<os::FileIdentity> now = os::IdentityOf(path.c_str());
+  if (now || now.error().code() != Code::kNotFound) return nullptr;
+  auto copies = copies_.Lock();
+  auto found = copies->find(path);
+  return found == copies->end() ? nullptr : found->second;
+}
+
 }  // namespace berth::runtime

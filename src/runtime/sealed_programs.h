@@ -17,6 +17,8 @@ class SealedPrograms {
   // The copy of what is at `path` now, made at the first call and whenever the file is another one; null when there can be
   // none, and the program is to be run by its path.
   std::shared_ptr<const os::SealedProgram> Of(const std::string& path);
+  // The last copy, when there is nothing at `path` any more: what was made with it can still be ended. Null: none.
+  std::shared_ptr<const os::SealedProgram> OfMissing(const std::string& path);
 
  private:
   Guarded<std::map<std::string, std::shared_ptr<const os::SealedProgram>>> copies_;
