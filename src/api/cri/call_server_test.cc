@@ -37,6 +37,9 @@ TEST_F(CallServerTest, BytesThatAreNoRequestAreRefused) {
   const grpc::Status stream = Raw("/runtime.v1.RuntimeService/StreamContainers", "\x0a\xff");
   EXPECT_EQ(stream.error_code(), grpc::INVALID_ARGUMENT);
   EXPECT_EQ(stream.error_message(), "the request's bytes are no message of the call's type");
+  const grpc::Status events = Raw("/runtime.v1.RuntimeService/GetContainerEvents", "\x0a\xff");
+  EXPECT_EQ(events.error_code(), grpc::INVALID_ARGUMENT);
+  EXPECT_EQ(events.error_message(), "the request's bytes are no message of the call's type");
 }
 
 TEST_F(CallServerTest, AnUnknownMethodIsUnimplementedAndNamed) {

@@ -128,7 +128,7 @@ void EventHub::Publish(const pod::LifecycleEvent& event) {
   for (const StreamPtr& stream : streams) stream->Push(encoded);
 }
 
-void EventHub::Subscribe(ServerCall& call) {
+void EventHub::Subscribe(ServerCall& call, const grpc::Status& refused) {
   auto stream = std::make_shared<EventStream>(call, weak_from_this());
   bool closed = false;
   bool full = false;
@@ -136,12 +136,14 @@ void EventHub::Subscribe(ServerCall& call) {
     auto state = state_.Lock();
     closed = state->closed;
     full = state->streams.size() >= kMaxStreams;
-    if (!closed && !full) state->streams.insert(stream);
+    if (!closed && !full && refused.ok()) state->streams.insert(stream);
   }
-  if (!closed && !full) LogDebug("a client listens for events");
+  if (!closed && !full && refused.ok()) LogDebug("a client listens for events");
   EventStream* raw = stream.get();
   raw->Begin(std::move(stream));
-  if (closed) {
+  if (!refused.ok()) {
+    raw->End(refused);
+  } else if (closed) {
     raw->End({grpc::StatusCode::UNAVAILABLE, "berthd is ending"});
   } else if (full) {
     raw->End({grpc::StatusCode::RESOURCE_EXHAUSTED,

@@ -34,7 +34,7 @@ class EventHub : public std::enable_shared_from_this<EventHub> {
   ~EventHub();
   void Publish(const pod::LifecycleEvent& event);
   // Answers `call` with every event that is published from now on.
-  void Subscribe(ServerCall& call);
+  void Subscribe(ServerCall& call, const grpc::Status& refused = grpc::Status::OK);
   // Ends every stream with Unavailable, and those that come later.
   void Close();
   size_t streams();
