@@ -39,6 +39,10 @@ Result<> Monitor::Handle(Server::Request request) {
   if (request.header.type == Type::kHello) return With(request, &Monitor::DoHello);
   if (request.connection != server_.current())
     return Error(Code::kFailedPrecondition, "request before hello");
+  if (request.header.type == Type::kPing) {
+    Reply(to, Ok());
+    return Ok();
+  }
   if (request.header.type == Type::kSetup) return With(request, &Monitor::DoSetup);
   if (request.header.type == Type::kShutdown) {
     DoShutdown(to);

@@ -87,6 +87,7 @@ enum class Type : uint32_t {
   kAttach = 12,
   kShutdown = 13,
   kUpdate = 14,
+  kPing = 15,    // no body: does it still answer? One that does not know it says so, which will do
   kDialer = 20,  // no body; [2]: the monitor's end of the dialer; the network namespace
   kReply = 100,
   kContainerExited = 101,
@@ -269,7 +270,7 @@ std::string Packet(Type type, uint64_t id, const T& body) {
   Encode(w, body);
   return w.Take();
 }
-// A packet without a body: Shutdown, Dialer.
+// A packet without a body: Shutdown, Ping, Dialer.
 std::string Packet(Type type, uint64_t id);
 Result<Header> DecodeHeader(wire::Reader& r);
 

@@ -90,7 +90,8 @@ Result<Fd> ListenUnix(const DirFd& dir, std::string_view name, SocketType type, 
   return socket;
 }
 
-Result<Fd> ConnectUnix(const DirFd& dir, std::string_view name, SocketType type) {
+Result<Fd> ConnectUnix(const DirFd& dir, std::string_view name, SocketType type,
+                       std::chrono::milliseconds patience) {
   TRY(CheckName(name));
   // Connecting by name would follow a link; the inode held by O_PATH is what it is.
   Fd file = TRY(dir.Open(name, O_PATH | O_NOFOLLOW));
@@ -100,7 +101,7 @@ Result<Fd> ConnectUnix(const DirFd& dir, std::string_view name, SocketType type)
     return Error(Code::kFailedPrecondition, StrCat(Quote(name), ": not a socket"));
   Fd socket = TRY(NewSocket(type), Quote(name));
   // A listener that never accepts must not hold us for ever once its backlog is full.
-  timeval limit{.tv_sec = 5, .tv_usec = 0};
+  timeval limit{.tv_sec = patience.count() / 1000, .tv_usec = patience.count() % 1000 * 1000};
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   const sockaddr_un address = TRY(Address(StrCat("/proc/self/fd/", file.get())));
   int rc;

@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,8 +29,10 @@ Result<SocketPair> MakeSocketPair(SocketType type);
 // Binds and listens on dir/name with mode 0600 (through /proc/self/fd, so any path length works);
 // an old socket file of that name is replaced.
 Result<Fd> ListenUnix(const DirFd& dir, std::string_view name, SocketType type, int backlog = 16);
-// Unavailable when nobody listens, NotFound when there is no such socket.
-Result<Fd> ConnectUnix(const DirFd& dir, std::string_view name, SocketType type);
+// Unavailable when nobody listens, or (EAGAIN) when the listener has not accepted what it has for `patience`, which is at
+// least a millisecond; NotFound when there is no such socket.
+Result<Fd> ConnectUnix(const DirFd& dir, std::string_view name, SocketType type,
+                       std::chrono::milliseconds patience = std::chrono::seconds(5));
 // accept4(2); the result is close-on-exec.
 Result<Fd> Accept(int listener);
 

@@ -12,7 +12,8 @@ Engine::Impl::Impl(Dependencies dependencies, EngineConfig engine_config)
   std::shared_ptr<EventQueue> sink_queue = queue;
   d.runtime.SetEventSink(
       {.exited = [sink_queue](runtime::ContainerExited e) { sink_queue->Push(std::move(e)); },
-       .lost = [sink_queue](runtime::MonitorLost e) { sink_queue->Push(std::move(e)); }});
+       .lost = [sink_queue](runtime::MonitorLost e) { sink_queue->Push(std::move(e)); },
+       .answered = [sink_queue](runtime::MonitorAnswered e) { sink_queue->Push(std::move(e)); }});
 }
 
 Engine::Impl::~Impl() {
@@ -81,9 +82,9 @@ Result<StringMap> Engine::PodSandboxInfo(const std::string& id) {
 }
 Result<StringMap> Engine::ContainerInfo(const std::string& id) { return impl_->ContainerInfo(id); }
 
-Result<> Engine::ReopenContainerLog(const std::string& id) {
+Result<> Engine::ReopenContainerLog(const Call& call, const std::string& id) {
   ContainerRecord record = TRY(impl_->NeedRunning(id, "reopen the log"));
-  Result<> reopened = impl_->d.runtime.ReopenLog(record.sandbox_id, record.id);
+  Result<> reopened = impl_->d.runtime.ReopenLog(record.sandbox_id, record.id, call.cancelled);
   if (!reopened) return impl_->IfEnded(record.id, std::move(reopened.error()));
   return reopened;
 }

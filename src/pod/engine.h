@@ -113,7 +113,7 @@ class Engine {
   Result<runtime::ExecOutput> ExecSync(const Call& call, const std::string& id,
                                        const std::vector<std::string>& command,
                                        std::chrono::nanoseconds timeout);
-  Result<> ReopenContainerLog(const std::string& id);
+  Result<> ReopenContainerLog(const Call& call, const std::string& id);
 
   // Sessions come in two steps. Check..., when one is asked for: InvalidArgument, NotFound or FailedPrecondition, else
   // the same with the whole id in it. Start..., when its client's streams are there: checks again what may have changed,

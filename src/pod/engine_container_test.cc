@@ -185,7 +185,7 @@ TEST(EngineContainer, ExecRunsTheContainersOwnProcessWithAnotherCommand) {
   ASSERT_TRUE(world.engine->StopContainer({}, id, seconds(0)));
   ExpectError(world.engine->ExecSync({}, id, {"ls"}, {}).error(), Code::kFailedPrecondition,
               "not running");
-  ExpectError(world.engine->ReopenContainerLog(id).error(), Code::kFailedPrecondition,
+  ExpectError(world.engine->ReopenContainerLog({}, id).error(), Code::kFailedPrecondition,
               "not running");
 }
 

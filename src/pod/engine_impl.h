@@ -79,6 +79,7 @@ struct ContainerObject {
     bool updating = false;             // UpdateContainerResources in flight: one at a time
     std::optional<runtime::ExitRecord> pending_exit;  // came while creating or starting
     bool pending_lost = false;                        // the monitor went while creating
+    bool unanswered = false;  // as on record: its monitor has said nothing since the daemon started
     ListItem<ContainerStatus, ContainerState> listed;
     std::shared_ptr<runtime::Meter> meter;  // while it runs, from the first question on
     bool Ended() const {
@@ -176,6 +177,9 @@ struct Engine::Impl {
   void EventLoop();
   void OnExited(const runtime::ContainerExited& event);
   void OnLost(const runtime::MonitorLost& event);
+  void OnAnswered(const runtime::MonitorAnswered& event);
+  void TakeOver(const SandboxPtr& home, ContainerObject& container, ContainerPhase before,
+                const ContainerRecord& now);
   void OnLifecycle(PendingEvent pending);
 
   // --- run_pod_sandbox.cc
@@ -252,8 +256,9 @@ struct Engine::Impl {
   // --- update_resources.cc
   Result<> UpdateContainer(const Call& call, const std::string& id, const LinuxResources& asked);
   Result<> EnterUpdate(const Call& call, ContainerObject& container);
-  Result<> UpdateEntered(ContainerObject& container, const LinuxResources& asked);
-  Result<> ApplyLimits(const ContainerRecord& record, const oci::Resources& wanted, Rollback& undo);
+  Result<> UpdateEntered(const Call& call, ContainerObject& container, const LinuxResources& asked);
+  Result<> ApplyLimits(const Call& call, const ContainerRecord& record,
+                       const oci::Resources& wanted, Rollback& undo);
   Result<> ApplyOomScore(const ContainerRecord& record, const LinuxResources& asked,
                          Rollback& undo);
   Result<> RestoreLimits(const ContainerRecord& record, const oci::Resources& old,
@@ -307,9 +312,12 @@ struct Engine::Impl {
   // --- recover.cc
   Result<> Recover();
   Result<> Apply(Action& action);
+  void ApplyOrLog(Action& action);
   Result<> ApplyUndo(const Action& action);
   void Keep(SandboxRecord record);
-  void Keep(ContainerRecord record);
+  void Keep(ContainerRecord record, bool unanswered = false);
+  // Of pods that are to go and whose monitors do not answer: nobody waits for it.
+  void ApplyLater(std::string sandbox_id, std::vector<Action> actions);
 
   Dependencies d;
   const EngineConfig config;

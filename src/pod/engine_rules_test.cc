@@ -84,13 +84,13 @@ TEST(EngineRules, ARemovalThatThePodsEndRefusedIsTriedAgainAlsoOnceThePodHasEnde
 TEST(EngineRules, Rule28WhatDoesNotRunHasNoLogToReopen) {
   World world;
   std::string id = *world.Create(*world.Run());
-  ExpectError(world.engine->ReopenContainerLog(id).error(), Code::kFailedPrecondition,
+  ExpectError(world.engine->ReopenContainerLog({}, id).error(), Code::kFailedPrecondition,
               "not running");
   ASSERT_TRUE(world.engine->StartContainer({}, id));
-  EXPECT_TRUE(world.engine->ReopenContainerLog(id));
+  EXPECT_TRUE(world.engine->ReopenContainerLog({}, id));
   world.runtime.Exit(id, 0);
   ASSERT_TRUE(world.Becomes(id, ContainerState::kExited));
-  ExpectError(world.engine->ReopenContainerLog(id).error(), Code::kFailedPrecondition,
+  ExpectError(world.engine->ReopenContainerLog({}, id).error(), Code::kFailedPrecondition,
               "not running");
   EXPECT_EQ(world.runtime.CountCalls("ReopenLog"), 1U);
 }

@@ -24,7 +24,8 @@ struct PendingEvent {
   std::shared_ptr<SandboxObject> sandbox;  // may be null
 };
 
-using EngineEvent = std::variant<runtime::ContainerExited, runtime::MonitorLost, PendingEvent>;
+using EngineEvent = std::variant<runtime::ContainerExited, runtime::MonitorLost,
+                                 runtime::MonitorAnswered, PendingEvent>;
 
 class EventQueue {
  public:

@@ -71,6 +71,7 @@ void Engine::Impl::EventLoop() {
   while (std::optional<EngineEvent> event = queue->Pop()) {
     if (auto* exited = std::get_if<runtime::ContainerExited>(&*event)) OnExited(*exited);
     if (auto* lost = std::get_if<runtime::MonitorLost>(&*event)) OnLost(*lost);
+    if (auto* answered = std::get_if<runtime::MonitorAnswered>(&*event)) OnAnswered(*answered);
     if (auto* lifecycle = std::get_if<PendingEvent>(&*event)) OnLifecycle(std::move(*lifecycle));
   }
 }

@@ -54,7 +54,7 @@ Action MakeAction(Kind kind, std::string sandbox_id, std::string container_id = 
   return action;
 }
 
-// A pod stays ready if its monitor lives, and its network namespace is where it was, and the boot
+// A pod stays ready if its monitor lives, whether it answers or not, and its network namespace is where it was, and the boot
 // is the same.
 Action KeepSandbox(const Found& found, const Index& index, SandboxRecord record) {
   Action action = MakeAction(Kind::kKeepSandbox, record.id);
@@ -62,7 +62,7 @@ Action KeepSandbox(const Found& found, const Index& index, SandboxRecord record)
     record.phase = SandboxPhase::kNotReady;
   } else if (record.phase == SandboxPhase::kReady) {
     auto pod = index.pods.find(record.id);
-    bool alive = pod != index.pods.end() && pod->second->monitor_alive;
+    bool alive = pod != index.pods.end() && (pod->second->monitor_alive || pod->second->unanswered);
     bool network = UsesHostNetwork(record.config) || index.namespaces.contains(record.id);
     bool same_boot = record.boot_id == found.boot_id;
     if (!alive || !network || !same_boot) {
@@ -94,6 +94,8 @@ void ReconcileState(const Found& found, const Index& index, ContainerRecord& rec
   auto pod = index.pods.find(record.sandbox_id);
   if (pod == index.pods.end()) {
     ApplyUnknownExit(record, found.now, "nothing of its pod was found after a restart");
+  } else if (pod->second->unanswered) {
+    return;  // as one whose monitor hangs while the daemon runs
   } else if (!pod->second->monitor_alive) {
     // Its processes may be alive, with nobody to watch them: neither running nor exited would be
     // true.
@@ -126,6 +128,8 @@ Action KeepContainer(const Found& found, const Index& index, ContainerRecord rec
     action.changed = phase != record.phase || pid != record.pid;
   }
   action.sandbox_id = record.sandbox_id;
+  auto pod = index.pods.find(record.sandbox_id);
+  action.unanswered = pod != index.pods.end() && pod->second->unanswered;
   action.container = std::move(record);
   return action;
 }

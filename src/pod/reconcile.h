@@ -38,6 +38,8 @@ struct Action {
   std::string sandbox_id;
   std::string container_id;
   bool changed = false;
+  bool unanswered =
+      false;  // its pod's monitor is there and has not answered yet: this is as on record
   SandboxRecord sandbox;
   ContainerRecord container;
 };

@@ -194,5 +194,25 @@ TEST(Reconcile, UnreadableRecordsAreKeptWithAllThatIsTheirs) {
   EXPECT_EQ(TheContainer(actions).sandbox_id, kPod);
 }
 
+TEST(Reconcile, AMonitorThatHasNotAnsweredLeavesEverythingAsOnRecordButExits) {
+  Found found = Alive(ContainerPhase::kRunning, Observed::kRunning);
+  found.observations[0].monitor_alive = false;
+  found.observations[0].handle.reset();
+  found.observations[0].unanswered = true;
+  found.observations[0].containers.clear();
+  auto actions = Reconcile(found);
+  ASSERT_EQ(actions.size(), 2U);
+  EXPECT_EQ(actions[0].sandbox.phase, SandboxPhase::kReady);
+  EXPECT_TRUE(actions[0].sandbox.handle);
+  EXPECT_EQ(actions[1].container.phase, ContainerPhase::kRunning);
+  EXPECT_TRUE(actions[1].unanswered);
+  EXPECT_FALSE(actions[0].changed || actions[1].changed);
+  found.observations[0].containers = {
+      {kContainer, Observed::kExited, 7, runtime::ExitRecord{.exit_code = 3}}};
+  actions = Reconcile(found);
+  EXPECT_EQ(actions[1].container.phase, ContainerPhase::kExited);
+  EXPECT_EQ(actions[1].container.exit_code, 3);
+}
+
 }  // namespace
 }  // namespace berth::pod

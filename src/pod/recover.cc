@@ -2,6 +2,8 @@
 // After a start: look, decide with Reconcile, apply. A step that fails is logged and leaves its
 // object visible, so that the kubelet's Stop and Remove try again; it never keeps the daemon from
 // serving.
+#include <algorithm>
+#include <map>
 #include <system_error>
 
 #include "base/fail_point.h"
@@ -10,6 +12,32 @@
 #include "pod/engine_impl.h"
 
 namespace berth::pod {
+
+namespace {
+
+// By pod: what concerns pods that are to go altogether and whose monitors do not answer. The undo of a container alone
+// fails at once for such a monitor, and leaves the container visible.
+std::map<std::string, std::vector<Action>> TakeForLater(const Found& found,
+                                                        std::vector<Action>& actions) {
+  std::map<std::string, std::vector<Action>> later;
+  for (const runtime::SandboxObservation& pod : found.observations) {
+    const bool goes = std::ranges::any_of(actions, [&](const Action& action) {
+      return action.sandbox_id == pod.sandbox_id &&
+             (action.kind == Action::Kind::kUndoSandbox ||
+              action.kind == Action::Kind::kRemoveStraySandbox);
+    });
+    if (pod.unanswered && goes) later[pod.sandbox_id];
+  }
+  std::vector<Action> now;
+  for (Action& action : actions) {
+    auto waits = later.find(action.sandbox_id);
+    (waits == later.end() ? now : waits->second).push_back(std::move(action));
+  }
+  actions = std::move(now);
+  return later;
+}
+
+}  // namespace
 
 Result<> Engine::Impl::Recover() {
   Found found;
@@ -24,17 +52,15 @@ Result<> Engine::Impl::Recover() {
   found.rootfs = TRY(d.images.ListRootfs(), "recover");
   found.boot_id = d.host.Facts().boot_id;
   found.now = d.clock.WallNanos();
-  for (Action& action : Reconcile(found)) {
-    if (Result<> applied = Apply(action); !applied) {
-      LogWarn(StrCat("recover: pod ", action.sandbox_id, " container ", action.container_id, ": ",
-                     applied.error().message()));
-    }
-  }
+  std::vector<Action> actions = Reconcile(found);
+  std::map<std::string, std::vector<Action>> later = TakeForLater(found, actions);
+  for (Action& action : actions) ApplyOrLog(action);
   std::vector<std::string> known;
   {
     auto locked = table.Lock();
     for (const auto& [id, sandbox] : locked->sandboxes) known.push_back(id);
   }
+  for (const auto& [id, waiting] : later) known.push_back(id);
   if (Result<> collected = d.network.CollectGarbage(known); !collected) {
     LogWarn(StrCat("recover: network garbage: ", collected.error().message()));
   }
@@ -44,7 +70,26 @@ Result<> Engine::Impl::Recover() {
   } catch (const std::system_error& e) {
     return Error(Code::kResourceExhausted, StrCat("start the event thread: ", e.what()));
   }
+  for (auto& [id, waiting] : later) ApplyLater(id, std::move(waiting));
   return Ok();
+}
+
+void Engine::Impl::ApplyLater(std::string sandbox_id, std::vector<Action> actions) {
+  auto shared = std::make_shared<std::vector<Action>>(std::move(actions));
+  Result<> begun = workers.Start([this, sandbox_id, shared] {
+    // First, since it ends the monitor if that goes on saying nothing, on which all else depends.
+    if (Result<> stopped = d.runtime.StopSandbox(sandbox_id); !stopped)
+      LogWarn(StrCat("recover: pod ", sandbox_id, ": ", stopped.error().message()));
+    for (Action& action : *shared) ApplyOrLog(action);
+  });
+  if (!begun) LogWarn(StrCat("recover: pod ", sandbox_id, ": ", begun.error().message()));
+}
+
+void Engine::Impl::ApplyOrLog(Action& action) {
+  Result<> applied = Apply(action);
+  if (applied) return;
+  LogWarn(StrCat("recover: pod ", action.sandbox_id, " container ", action.container_id, ": ",
+                 applied.error().message()));
 }
 
 Result<> Engine::Impl::Apply(Action& action) {
@@ -53,7 +98,7 @@ Result<> Engine::Impl::Apply(Action& action) {
       Keep(action.sandbox);
       return action.changed ? d.records.Put(action.sandbox) : Ok();
     case Action::Kind::kKeepContainer:
-      Keep(action.container);
+      Keep(action.container, action.unanswered);
       return action.changed ? d.records.Put(action.container) : Ok();
     case Action::Kind::kDetach:
       return d.network.Detach(action.sandbox_id);
@@ -113,13 +158,15 @@ void Engine::Impl::Keep(SandboxRecord record) {
   locked->sandboxes.emplace(id, std::make_shared<SandboxObject>(std::move(record)));
 }
 
-void Engine::Impl::Keep(ContainerRecord record) {
+void Engine::Impl::Keep(ContainerRecord record, bool unanswered) {
   auto locked = table.Lock();
   if (record.loaded) {
     locked->container_names.emplace(NameKey(record.sandbox_id, record.config.metadata), record.id);
   }
   std::string id = record.id;
-  locked->containers.emplace(id, std::make_shared<ContainerObject>(std::move(record)));
+  auto container = std::make_shared<ContainerObject>(std::move(record));
+  container->state.Lock()->unanswered = unanswered;
+  locked->containers.emplace(id, std::move(container));
 }
 
 }  // namespace berth::pod

@@ -64,7 +64,7 @@ Result<> Engine::Impl::UpdateContainer(const Call& call, const std::string& id,
   const std::string who = StrCat("update container ", container->id);
   TRY(ValidateResources(asked, "resources"), who);
   TRY(EnterUpdate(call, *container), who);
-  Result<> updated = UpdateEntered(*container, asked);
+  Result<> updated = UpdateEntered(call, *container, asked);
   container->state.Lock()->updating = false;
   container->state.NotifyAll();
   if (!updated) return IfEnded(container->id, std::move(updated.error()).Wrap(who));
@@ -88,7 +88,8 @@ Result<> Engine::Impl::EnterUpdate(const Call& call, ContainerObject& container)
   return Ok();
 }
 
-Result<> Engine::Impl::UpdateEntered(ContainerObject& container, const LinuxResources& asked) {
+Result<> Engine::Impl::UpdateEntered(const Call& call, ContainerObject& container,
+                                     const LinuxResources& asked) {
   const ContainerRecord record = container.state.Lock()->record;
   const runtime::HostFacts& facts = d.host.Facts();
   const LinuxResources merged = MergeResources(InForce(record), asked);
@@ -104,7 +105,7 @@ Result<> Engine::Impl::UpdateEntered(ContainerObject& container, const LinuxReso
   std::string spec = TRY(UpdatedSpec(record.spec_json, whole, score));
   Rollback undo;
   auto apply = [&]() -> Result<> {
-    if (wanted != oci::Resources()) TRY(ApplyLimits(record, wanted, undo));
+    if (wanted != oci::Resources()) TRY(ApplyLimits(call, record, wanted, undo));
     if (score) TRY(ApplyOomScore(record, asked, undo));
     {
       auto state = container.state.Lock();
@@ -131,8 +132,8 @@ Result<> Engine::Impl::UpdateEntered(ContainerObject& container, const LinuxReso
   return applied;
 }
 
-Result<> Engine::Impl::ApplyLimits(const ContainerRecord& record, const oci::Resources& wanted,
-                                   Rollback& undo) {
+Result<> Engine::Impl::ApplyLimits(const Call& call, const ContainerRecord& record,
+                                   const oci::Resources& wanted, Rollback& undo) {
   const bool v2 = d.host.Facts().cgroup_v2;
   const std::string group = CgroupOf(record.cgroups_path, config.systemd_cgroup);
   const std::vector<std::string> names = oci::LimitFiles(wanted, v2);
@@ -147,7 +148,7 @@ Result<> Engine::Impl::ApplyLimits(const ContainerRecord& record, const oci::Res
              [this, &record, old, files = *before] { return RestoreLimits(record, old, files); });
   }
   std::string json = TRY(ForRuntime(wanted), "resources");
-  if (json != "{}") TRY(d.runtime.Update(record.sandbox_id, record.id, json));
+  if (json != "{}") TRY(d.runtime.Update(record.sandbox_id, record.id, json, call.cancelled));
   if (!ours) return Ok();
   oci::CgroupFiles after = TRY(d.host.ReadCgroup(group, names));
   oci::CgroupFiles missing = TRY(oci::MissingLimits(wanted, after, v2));

@@ -93,6 +93,12 @@ Result<bool> Collect(std::array<Stream, 2>& streams, ExecWait& wait, const Deadl
   return true;
 }
 
+CallLimits Limits(milliseconds total, const ExecRequest& request) {
+  CallLimits limits(total);
+  limits.cancelled = request.cancelled;
+  return limits;
+}
+
 Result<> StartExec(MonitorClient& client, const ExecRequest& request, const std::string& exec_id,
                    std::array<Stream, 2>& streams, const Deadline& deadline, milliseconds limit) {
   os::Pipe out = TRY(os::MakePipe());
@@ -106,7 +112,8 @@ Result<> StartExec(MonitorClient& client, const ExecRequest& request, const std:
   exec.kill_on_disconnect = true;
   exec.timeout_ms = static_cast<uint32_t>(limit.count());
   const std::array<int, 3> fds{null.get(), out.write.get(), err.write.get()};
-  TRY(FAIL_STEP("exec.begin", client.Call(monitor::Type::kExec, exec, limit + kGrace, fds)));
+  TRY(FAIL_STEP("exec.begin",
+                client.Call(monitor::Type::kExec, exec, Limits(limit + kGrace, request), fds)));
   streams[0].fd = std::move(out.read);
   streams[1].fd = std::move(err.read);
   for (Stream& stream : streams) TRY(os::SetNonBlocking(stream.fd.get(), true));
@@ -121,8 +128,9 @@ Result<ExecOutput> Run(MonitorClient& client, const ExecRequest& request,
   Result<> started = StartExec(client, request, exec_id, streams, deadline, start);
   if (!started) {
     // Should it have started after all, it must not go on unseen.
-    if (started.error().code() == Code::kDeadlineExceeded)
-      (void)client.Call(monitor::Type::kExecKill, monitor::ExecKill{exec_id}, kGrace);
+    if (Code code = started.error().code();
+        code == Code::kDeadlineExceeded || code == Code::kCancelled)
+      client.Tell(monitor::Type::kExecKill, monitor::ExecKill{exec_id});
     return std::move(started.error());
   }
   if (!TRY(Collect(streams, *wait, deadline, request.cancelled, limit))) {

@@ -3,7 +3,6 @@
 #include "runtime/monitor_runtime.h"
 
 #include <fcntl.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <array>
@@ -26,14 +25,6 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kGrace{10'000};  // the monitor's own time limit comes first
 
-Result<> CheckIds(const std::string& sandbox_id, const std::string& container_id) {
-  for (const std::string* id : {&sandbox_id, &container_id}) {
-    if (!monitor::IsPlainId(*id))
-      return Error(Code::kInvalidArgument, StrCat("id ", Quote(*id), ": not an id"));
-  }
-  return Ok();
-}
-
 // The monitor's clock is ours.
 void AddProgram(Trace& trace, const char* step, const monitor::ProgramTime& time) {
   trace.Add(step, Trace::Clock::time_point(std::chrono::nanoseconds(time.began_at)),
@@ -41,6 +32,14 @@ void AddProgram(Trace& trace, const char* step, const monitor::ProgramTime& time
 }
 
 }  // namespace
+
+Result<> MonitorRuntime::CheckIds(const std::string& sandbox_id, const std::string& container_id) {
+  for (const std::string* id : {&sandbox_id, &container_id}) {
+    if (!monitor::IsPlainId(*id))
+      return Error(Code::kInvalidArgument, StrCat("id ", Quote(*id), ": not an id"));
+  }
+  return Ok();
+}
 
 Result<std::unique_ptr<MonitorRuntime>> MonitorRuntime::Make(MonitorRuntimeConfig config) {
   for (OciHandler& handler : config.handlers) {
@@ -105,7 +104,7 @@ std::string MonitorRuntime::VolumePath(const std::string& sandbox_id,
                 monitor::kVolumesDir, "/", index);
 }
 
-Result<std::shared_ptr<MonitorClient>> MonitorRuntime::Client(const std::string& sandbox_id) {
+Result<std::shared_ptr<MonitorClient>> MonitorRuntime::FindClient(const std::string& sandbox_id) {
   {
     auto state = state_.Lock();
     auto found = state->pods.find(sandbox_id);
@@ -114,6 +113,12 @@ Result<std::shared_ptr<MonitorClient>> MonitorRuntime::Client(const std::string&
   Result<os::DirFd> pod = OpenPod(sandbox_id);
   if (!pod) return std::move(pod.error());
   return Error(Code::kUnavailable, StrCat("sandbox ", sandbox_id, ": its monitor is gone"));
+}
+
+Result<std::shared_ptr<MonitorClient>> MonitorRuntime::Client(const std::string& sandbox_id) {
+  std::shared_ptr<MonitorClient> client = TRY(FindClient(sandbox_id));
+  if (!client || client->hangs()) return MonitorHangs(sandbox_id);
+  return client;
 }
 
 Result<> MonitorRuntime::PrepareBundle(const os::DirFd& pod, const CreateRequest& request) {
@@ -195,8 +200,9 @@ Result<int> MonitorRuntime::Create(CreateRequest request) {
   const MonitorClient::Answer answer =
       TRY(Traced(request.trace, "monitor: create",
                  [&] {
-                   return client->Call(Type::kCreate, create,
-                                       milliseconds(create.timeout_ms) + kGrace, fds);
+                   return client->Call(
+                       Type::kCreate, create,
+                       {milliseconds(create.timeout_ms) + kGrace, config_.stop_timeout}, fds);
                  }),
           what);
   const auto created = TRY(MonitorClient::Decoded<monitor::PidAnswer>(answer));
@@ -205,15 +211,19 @@ Result<int> MonitorRuntime::Create(CreateRequest request) {
   return static_cast<int>(created.pid);
 }
 
+CallLimits MonitorRuntime::ProgramLimits() const {
+  return {config_.call_timeout + kGrace, config_.silence};
+}
+
 Result<> MonitorRuntime::Call(Type type, const std::string& sandbox_id,
-                              const std::string& container_id) {
+                              const std::string& container_id, const CallLimits& limits) {
   TRY(CheckIds(sandbox_id, container_id));
-  std::shared_ptr<MonitorClient> client = TRY(Client(sandbox_id));
+  std::shared_ptr<MonitorClient> client =
+      TRY(limits.urgent ? UrgentClient(sandbox_id) : Client(sandbox_id));
   monitor::ContainerCall call;
   call.container_id = container_id;
   call.timeout_ms = static_cast<uint32_t>(config_.call_timeout.count());
-  TRY(client->Call(type, call, config_.call_timeout + kGrace));
-  return Ok();
+  return TRY(client->Call(type, call, limits)), Ok();
 }
 
 Result<> MonitorRuntime::Start(const std::string& sandbox_id, const std::string& container_id,
@@ -227,7 +237,10 @@ Result<> MonitorRuntime::Start(const std::string& sandbox_id, const std::string&
   call.timed = trace != nullptr && client->hello().version >= monitor::kTimedVersion;
   const MonitorClient::Answer answer =
       TRY(Traced(trace, "monitor: start",
-                 [&] { return client->Call(Type::kStart, call, config_.call_timeout + kGrace); }),
+                 [&] {
+                   return client->Call(Type::kStart, call,
+                                       {config_.call_timeout + kGrace, config_.stop_timeout});
+                 }),
           what);
   if (!call.timed) return Ok();
   const auto started = TRY(MonitorClient::Decoded<monitor::TimeAnswer>(answer), what);
@@ -235,59 +248,29 @@ Result<> MonitorRuntime::Start(const std::string& sandbox_id, const std::string&
   return Ok();
 }
 
-Result<> MonitorRuntime::Signal(const std::string& sandbox_id, const std::string& container_id,
-                                int signal) {
-  TRY(CheckIds(sandbox_id, container_id));
-  std::shared_ptr<MonitorClient> client = TRY(Client(sandbox_id));
-  const monitor::Signal message{container_id, static_cast<uint32_t>(signal)};
-  Result<MonitorClient::Answer> sent = client->Call(Type::kSignal, message, config_.quick_timeout);
-  if (sent) return Ok();
-  // It has nothing to do for this but one system call, so it hangs: on a log's file system that does not answer, say. The
-  // pod could never be stopped; it is one now whose monitor has died.
-  if (sent.error().code() == Code::kDeadlineExceeded)
-    sent = KillMonitor(sandbox_id, *client, std::move(sent.error()));
-  return std::move(sent.error()).Wrap(StrCat("signal container ", container_id));
-}
-
-Error MonitorRuntime::KillMonitor(const std::string& sandbox_id, MonitorClient& client, Error why) {
-  LogError(StrCat("sandbox ", sandbox_id, ": ", why.message(), ": it is killed"));
-  const int pid = static_cast<int>(client.hello().pid);
-  Result<> killed = Ok();
-  {
-    auto state = state_.Lock();
-    auto found = state->pods.find(sandbox_id);
-    if (found != state->pods.end() && found->second.process.valid()) {
-      killed = found->second.process.Kill(SIGKILL);
-    } else if (Result<os::Fd> pidfd = os::Process::OpenPidFd(pid); pidfd && !client.lost()) {
-      // Started by a daemon before us. Its end of the connection was open after the pidfd was: the number is its own.
-      os::Process other(pid, std::move(*pidfd));
-      killed = other.Kill(SIGKILL);
-      (void)other.Detach();
-    }
-  }
-  return killed ? std::move(why).WithCode(Code::kUnavailable) : std::move(killed.error());
-}
-
 Result<> MonitorRuntime::Update(const std::string& sandbox_id, const std::string& container_id,
-                                const std::string& resources_json) {
+                                const std::string& resources_json,
+                                const std::stop_token& cancelled) {
   const std::string what = StrCat("update container ", container_id);
   TRY(CheckIds(sandbox_id, container_id));
   os::DirFd pod = TRY(OpenPod(sandbox_id), what);
   os::DirFd bundle = TRY(pod.OpenDir(StrCat(monitor::kContainersDir, "/", container_id)), what);
   TRY(bundle.WriteFile(monitor::kResourcesName, resources_json, 0600), what);
-  return TRY(Call(Type::kUpdate, sandbox_id, container_id), what), Ok();
+  CallLimits limits = ProgramLimits();
+  limits.cancelled = cancelled;
+  Result<> updated = Call(Type::kUpdate, sandbox_id, container_id, limits);
+  // One that was not answered is not to be done later, when nobody reckons with it.
+  if (!updated && (updated.error().code() == Code::kDeadlineExceeded ||
+                   updated.error().code() == Code::kCancelled))
+    (void)bundle.RemoveFile(monitor::kResourcesName);
+  return TRY(std::move(updated), what), Ok();
 }
 
-Result<> MonitorRuntime::KillAll(const std::string& sandbox_id, const std::string& container_id) {
-  // First what needs no program of the OCI runtime's, and shows whether the monitor answers at all.
-  Result<> signalled = Signal(sandbox_id, container_id, SIGKILL);
-  if (!signalled && signalled.error().code() == Code::kUnavailable) return signalled;
-  TRY(Call(Type::kKillAll, sandbox_id, container_id), StrCat("kill container ", container_id));
-  return Ok();
-}
-
-Result<> MonitorRuntime::ReopenLog(const std::string& sandbox_id, const std::string& container_id) {
-  TRY(Call(Type::kReopenLog, sandbox_id, container_id),
+Result<> MonitorRuntime::ReopenLog(const std::string& sandbox_id, const std::string& container_id,
+                                   const std::stop_token& cancelled) {
+  CallLimits limits(config_.quick_timeout);
+  limits.cancelled = cancelled;
+  TRY(Call(Type::kReopenLog, sandbox_id, container_id, limits),
       StrCat("reopen log of container ", container_id));
   return Ok();
 }
@@ -299,7 +282,7 @@ Result<> MonitorRuntime::Delete(const std::string& sandbox_id, const std::string
   const std::string what = StrCat("delete container ", container_id);
   // Its bundle goes last, so without one there is nothing left.
   if (!TRY(pod->Exists(StrCat(monitor::kContainersDir, "/", container_id)), what)) return Ok();
-  Result<> deleted = Call(Type::kDelete, sandbox_id, container_id);
+  Result<> deleted = Call(Type::kDelete, sandbox_id, container_id, ProgramLimits());
   if (!deleted && deleted.error().code() == Code::kUnavailable)
     deleted = DeleteWithoutMonitor(*pod, container_id);
   if (!deleted) return std::move(deleted.error()).Wrap(what);

@@ -40,8 +40,14 @@ struct MonitorRuntimeConfig {
   std::string host_etc = "/etc";
   // Can root file systems be made for this user namespace? Asked once, at the start; unset: no.
   std::function<Result<>(int user_ns)> try_user_ns;
-  std::chrono::milliseconds connect_timeout{10'000};
-  std::chrono::milliseconds quick_timeout{30'000};  // of what a monitor does by itself
+  std::chrono::milliseconds connect_timeout{10'000};  // of one that was just started
+  std::chrono::milliseconds observe_timeout{
+      2'000};  // of all together at a start; who is later is adopted then
+  std::chrono::milliseconds stop_timeout{
+      30'000};  // of what stops a pod; then its monitor is killed
+  std::chrono::milliseconds quick_timeout{5'000};  // of the rest of what a monitor does by itself
+  std::chrono::milliseconds silence{
+      10'000};  // of one that runs an OCI runtime for the call: docs/reliability.md
   std::chrono::milliseconds call_timeout{120'000};  // of one run of an OCI runtime
   std::vector<std::string> monitor_env = {
       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
@@ -70,7 +76,8 @@ class MonitorRuntime final : public Runtime {
   Result<> Signal(const std::string& sandbox_id, const std::string& container_id,
                   int signal) override;
   Result<> Update(const std::string& sandbox_id, const std::string& container_id,
-                  const std::string& resources_json) override;
+                  const std::string& resources_json,
+                  const std::stop_token& cancelled = {}) override;
   Result<> KillAll(const std::string& sandbox_id, const std::string& container_id) override;
   Result<> Delete(const std::string& sandbox_id, const std::string& container_id) override;
   Result<ExecOutput> ExecSync(const ExecRequest& request, std::chrono::nanoseconds timeout,
@@ -80,14 +87,18 @@ class MonitorRuntime final : public Runtime {
   Result<SessionStreams> Attach(const std::string& sandbox_id, const std::string& container_id,
                                 const StreamsWanted& wanted) override;
   Result<os::Fd> OpenDialer(const std::string& sandbox_id, os::Fd netns) override;
-  Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id) override;
+  Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id,
+                     const std::stop_token& cancelled = {}) override;
   Result<std::vector<SandboxObservation>> Observe() override;
   Result<RememberedPod> Remembered(const std::string& sandbox_id) override;
 
  private:
   struct Pod {
+    // Its hello may still be unanswered. Null: the monitor has more connections waiting than it may; tried again.
     std::shared_ptr<MonitorClient> client;
     os::Process process;  // only if this daemon has started it
+    os::Fd pidfd;         // otherwise, once it has answered
+    bool killed = false;  // by us: there is nobody to be reached again
   };
   struct State {
     std::map<std::string, Pod> pods;
@@ -96,10 +107,13 @@ class MonitorRuntime final : public Runtime {
   explicit MonitorRuntime(MonitorRuntimeConfig config) : config_(std::move(config)) {}
 
   // monitor_runtime.cc: containers
+  static Result<> CheckIds(const std::string& sandbox_id, const std::string& container_id);
+  // One that answers, as far as is known.
   Result<std::shared_ptr<MonitorClient>> Client(const std::string& sandbox_id);
-  Result<> Call(monitor::Type type, const std::string& sandbox_id, const std::string& container_id);
-  // One that does not answer; gives `why` back, Unavailable once it is dead.
-  Error KillMonitor(const std::string& sandbox_id, MonitorClient& client, Error why);
+  Result<> Call(monitor::Type type, const std::string& sandbox_id, const std::string& container_id,
+                const CallLimits& limits);
+  CallLimits ProgramLimits() const;
+  Result<std::shared_ptr<MonitorClient>> FindClient(const std::string& sandbox_id);
   Result<> PrepareBundle(const os::DirFd& pod, const CreateRequest& request);
   // The spec for the pod's OCI runtime; with its filter compiled, where that spares the runtime work.
   Result<std::string> BundleSpec(const os::DirFd& pod, const std::string& spec_json);
@@ -126,9 +140,31 @@ class MonitorRuntime final : public Runtime {
   void ReportRecordedExits(const std::string& sandbox_id, const os::DirFd& pod);
   void ReportExit(const std::string& sandbox_id, const monitor::ContainerExited& event);
   void Lost(const std::string& sandbox_id);
+  void Gone(const std::string& sandbox_id);
+
+  // monitor_runtime_hung.cc: monitors that do not answer
+  // For what stops a pod: whether it answers or not.
+  Result<std::shared_ptr<MonitorClient>> UrgentClient(const std::string& sandbox_id);
+  CallLimits UrgentLimits(std::chrono::milliseconds total) const;
+  // False: nobody listens.
+  bool Reach(const std::string& sandbox_id, const os::DirFd& pod);
+  void ReachLater(const std::string& sandbox_id);
+  bool Reconnect(const std::string& sandbox_id);
+  void Answered(const std::string& sandbox_id, const std::shared_ptr<MonitorClient>& client);
+  // Gives `why` back, Unavailable once it is dead.
+  Error KillMonitor(const std::string& sandbox_id, Error why);
+  Result<> Kill(const std::string& sandbox_id);
 
   // monitor_runtime_recovery.cc: after a restart, and without a monitor
-  Result<SandboxObservation> ObserveOne(const std::string& sandbox_id);
+  struct Asked {
+    std::string sandbox_id;
+    std::shared_ptr<MonitorClient> client;  // null: it has not even taken the connection
+  };
+  Result<SandboxObservation> ObserveGone(const std::string& sandbox_id);
+  SandboxObservation ObserveAnswered(const std::string& sandbox_id, const os::DirFd& pod,
+                                     const monitor::HelloAnswer& hello) const;
+  Result<SandboxObservation> ObserveAsked(const Asked& asked);
+  static void AwaitHellos(const std::vector<Asked>& all, std::chrono::milliseconds timeout);
   Result<const OciHandler*> HandlerOf(const os::DirFd& pod, const std::string& container_id);
   // `delete --force` run through `berth-monitor --run`.
   Result<> DeleteWithoutMonitor(const os::DirFd& pod, const std::string& container_id);

@@ -103,7 +103,8 @@ Result<std::shared_ptr<MonitorClient>> MonitorRuntime::SpawnMonitor(const std::s
   os::Process process = TRY(FAIL_STEP("monitor.spawn", os::Spawn(options)), "monitor");
   // From here on the monitor alone holds it: who connects after its death must be refused.
   listener.Reset();
-  std::shared_ptr<MonitorClient> client = TRY(MonitorClient::Connect(pod, config_.connect_timeout));
+  std::shared_ptr<MonitorClient> client =
+      TRY(MonitorClient::Connect(pod, sandbox_id, config_.connect_timeout));
   Adopt(sandbox_id, client, std::move(process));
   return client;
 }
@@ -144,7 +145,7 @@ Result<monitor::SetupAnswer> MonitorRuntime::SetUp(MonitorClient& client, const 
     fds.push_back(program->file.get());
   }
   const MonitorClient::Answer answer =
-      TRY(client.Call(monitor::Type::kSetup, setup, kSetupTimeout, fds));
+      TRY(client.Call(monitor::Type::kSetup, setup, {kSetupTimeout, kSetupTimeout}, fds));
   return TRY(MonitorClient::Decoded<monitor::SetupAnswer>(answer));
 }
 
@@ -174,12 +175,20 @@ void MonitorRuntime::Adopt(const std::string& sandbox_id,
     ReportExit(sandbox_id, event);
   };
   events.lost = [this, sandbox_id] { Lost(sandbox_id); };
+  // The client holds its events, and so must not be held by them.
+  events.answered = [this, sandbox_id, weak = std::weak_ptr<MonitorClient>(client)] {
+    if (std::shared_ptr<MonitorClient> self = weak.lock()) Answered(sandbox_id, self);
+  };
+  Result<os::Fd> pidfd;
+  if (client->answered() && !process.valid()) pidfd = client->OpenPidFd();
   {
     auto state = state_.Lock();
     Pod& pod = state->pods[sandbox_id];
     pod.client = client;
     if (process.valid()) pod.process = std::move(process);
+    pod.pidfd = pidfd ? std::move(*pidfd) : os::Fd();
   }
+  state_.NotifyAll();
   client->Begin(loop_.get(), std::move(events));
 }
 
@@ -194,17 +203,10 @@ void MonitorRuntime::ReportExit(const std::string& sandbox_id,
 // On the loop's thread. The connection may have ended alone: a living monitor is connected to
 // again.
 void MonitorRuntime::Lost(const std::string& sandbox_id) {
-  Result<os::DirFd> pod = OpenPod(sandbox_id);
-  if (pod) {
-    Result<std::shared_ptr<MonitorClient>> again =
-        MonitorClient::Connect(*pod, std::chrono::milliseconds(1000));
-    if (again) {
-      Adopt(sandbox_id, *again, {});
-      for (const monitor::ContainerState& c : (*again)->hello().containers)
-        if (c.exit) ReportExit(sandbox_id, {c.container_id, *c.exit});
-      return;
-    }
-  }
+  if (!Reconnect(sandbox_id)) Gone(sandbox_id);
+}
+
+void MonitorRuntime::Gone(const std::string& sandbox_id) {
   os::Process process;
   std::function<void(MonitorLost)> lost;
   {
@@ -215,9 +217,10 @@ void MonitorRuntime::Lost(const std::string& sandbox_id) {
     state->pods.erase(found);
     lost = state->sink.lost;
   }
+  state_.NotifyAll();
   LogWarn(StrCat("sandbox ", sandbox_id, ": its monitor is gone"));
   // What it has written down and had no time to tell.
-  if (pod) ReportRecordedExits(sandbox_id, *pod);
+  if (Result<os::DirFd> pod = OpenPod(sandbox_id); pod) ReportRecordedExits(sandbox_id, *pod);
   // Killed if it only closed its socket, and reaped.
   process = {};
   if (lost) lost({sandbox_id});

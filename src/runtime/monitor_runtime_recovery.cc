@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is found after a restart, and undoing pods whose monitor is gone.
+#include <poll.h>
+#include <signal.h>
+
 #include <algorithm>
+#include <cerrno>
 
 #include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "runtime/monitor_process.h"
 #include "runtime/monitor_runtime.h"
 #include "runtime/sandbox_files.h"
 
@@ -14,7 +19,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kGrace{10'000};
+constexpr int kProgramFd = 5;        // in a child; below are its stdio
 constexpr milliseconds kEnd{5'000};  // between the last answer of a monitor and its end
 
 ExitRecord ToRecord(const monitor::Exit& exit) {
@@ -75,19 +80,11 @@ void RemoveLostExecs(const os::DirFd& pod) {
 
 }  // namespace
 
-Result<SandboxObservation> MonitorRuntime::ObserveOne(const std::string& sandbox_id) {
+SandboxObservation MonitorRuntime::ObserveAnswered(const std::string& sandbox_id,
+                                                   const os::DirFd& pod,
+                                                   const monitor::HelloAnswer& hello) const {
   SandboxObservation observation;
   observation.sandbox_id = sandbox_id;
-  os::DirFd pod = TRY(OpenPod(sandbox_id));
-  Result<std::shared_ptr<MonitorClient>> client =
-      MonitorClient::Connect(pod, config_.connect_timeout);
-  if (!client) {
-    if (client.error().code() != Code::kNotFound && client.error().code() != Code::kUnavailable)
-      return std::move(client.error());
-    observation.containers = TRY(ReadExits(pod));
-    return observation;
-  }
-  const monitor::HelloAnswer& hello = (*client)->hello();
   observation.monitor_alive = true;
   RemoveLostExecs(pod);
   if (hello.set_up) observation.handle = HandleOf(sandbox_id, pod, hello);
@@ -96,7 +93,14 @@ Result<SandboxObservation> MonitorRuntime::ObserveOne(const std::string& sandbox
     if (c.exit) one.exit = ToRecord(*c.exit);
     observation.containers.push_back(std::move(one));
   }
-  Adopt(sandbox_id, *client, {});
+  return observation;
+}
+
+Result<SandboxObservation> MonitorRuntime::ObserveGone(const std::string& sandbox_id) {
+  SandboxObservation observation;
+  observation.sandbox_id = sandbox_id;
+  const os::DirFd pod = TRY(OpenPod(sandbox_id));
+  observation.containers = TRY(ReadExits(pod));
   return observation;
 }
 
@@ -108,21 +112,72 @@ void MonitorRuntime::ReportRecordedExits(const std::string& sandbox_id, const os
   for (const ContainerObservation& one : *exits) exited({sandbox_id, one.container_id, *one.exit});
 }
 
+void MonitorRuntime::AwaitHellos(const std::vector<Asked>& all, milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  std::vector<pollfd> waiting;
+  for (const Asked& one : all)
+    if (one.client) waiting.push_back({one.client->fd(), POLLIN, 0});
+  while (!waiting.empty()) {
+    const auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0) return;
+    const int n = ::poll(waiting.data(), waiting.size(), static_cast<int>(left.count()));
+    if (n < 0 && errno != EINTR) return;
+    if (n > 0) std::erase_if(waiting, [](const pollfd& p) { return p.revents != 0; });
+  }
+}
+
+Result<SandboxObservation> MonitorRuntime::ObserveAsked(const Asked& asked) {
+  const os::DirFd pod = TRY(OpenPod(asked.sandbox_id));
+  pollfd readable{asked.client ? asked.client->fd() : -1, POLLIN, 0};
+  if (::poll(&readable, 1, 0) > 0) {
+    Result<> hello = asked.client->TakeHello();
+    if (!hello && hello.error().code() == Code::kUnavailable) return ObserveGone(asked.sandbox_id);
+    TRY(std::move(hello));
+    SandboxObservation observation = ObserveAnswered(asked.sandbox_id, pod, asked.client->hello());
+    Adopt(asked.sandbox_id, asked.client, {});
+    return observation;
+  }
+  LogWarn(StrCat("sandbox ", asked.sandbox_id, ": its monitor does not answer"));
+  SandboxObservation observation = TRY(ObserveGone(asked.sandbox_id));
+  observation.unanswered = true;
+  if (asked.client)
+    Adopt(asked.sandbox_id, asked.client, {});
+  else
+    ReachLater(asked.sandbox_id);
+  return observation;
+}
+
 Result<std::vector<SandboxObservation>> MonitorRuntime::Observe() {
   std::vector<SandboxObservation> all;
-  for (const std::string& name : TRY(pods_dir_.List(), "state directory")) {
-    if (!monitor::IsPlainId(name)) continue;
-    Result<SandboxObservation> one = ObserveOne(name);
+  auto add = [&all](const std::string& id, Result<SandboxObservation> one) {
     if (!one) {
       // Still there, so it is named: nothing is known of it but that it can be stopped.
-      LogError(StrCat("sandbox ", name, ": ", one.error().message()));
+      LogError(StrCat("sandbox ", id, ": ", one.error().message()));
       SandboxObservation unknown;
-      unknown.sandbox_id = name;
-      all.push_back(std::move(unknown));
-      continue;
+      unknown.sandbox_id = id;
+      one = std::move(unknown);
     }
     all.push_back(std::move(*one));
+  };
+  std::vector<Asked> asked;
+  for (const std::string& name : TRY(pods_dir_.List(), "state directory")) {
+    if (!monitor::IsPlainId(name)) continue;
+    Result<os::DirFd> pod = OpenPod(name);
+    Result<std::shared_ptr<MonitorClient>> client =
+        pod ? MonitorClient::Open(*pod, name)
+            : Result<std::shared_ptr<MonitorClient>>(std::move(pod.error()));
+    if (client)
+      asked.push_back({name, std::move(*client)});
+    else if (client.error().sys_errno() == EAGAIN)
+      asked.push_back({name, nullptr});
+    else if (client.error().code() == Code::kNotFound ||
+             client.error().code() == Code::kUnavailable)
+      add(name, ObserveGone(name));
+    else
+      add(name, std::move(client.error()));
   }
+  AwaitHellos(asked, config_.observe_timeout);
+  for (const Asked& one : asked) add(one.sandbox_id, ObserveAsked(one));
   return all;
 }
 
@@ -175,7 +230,10 @@ Result<> MonitorRuntime::DeleteWithoutMonitor(const os::DirFd& pod,
       args.push_back(arg);
   }
   args.push_back("--");
-  args.push_back(handler->path);
+  const std::shared_ptr<const os::SealedProgram> copy =
+      handler->copies_itself ? programs_.OfMissing(handler->path) : nullptr;
+  if (copy) run.spawn.fds.push_back({copy->file.get(), kProgramFd});
+  args.push_back(copy ? StrCat("/proc/self/fd/", kProgramFd) : handler->path);
   args.push_back("--root");
   args.push_back(handler->root);
   args.insert(args.end(), handler->args.begin(), handler->args.end());
@@ -197,43 +255,37 @@ Result<> MonitorRuntime::RemoveContainerFiles(const os::DirFd& pod,
 // True: the monitor has ended in order, and with it everything of its containers. False: it was
 // gone, or had to be killed; what its containers left is still there.
 Result<bool> MonitorRuntime::ShutDownMonitor(const std::string& sandbox_id, const os::DirFd& pod) {
-  Result<std::shared_ptr<MonitorClient>> client = Client(sandbox_id);
-  if (!client) {
-    // It was too slow when berthd started, and taken for dead; a dead one refuses at once.
-    client = MonitorClient::Connect(pod, config_.connect_timeout);
-    if (!client) return false;
-    Adopt(sandbox_id, *client, {});
-  }
-  (*client)->ExpectEnd();
-  Result<MonitorClient::Answer> done = FAIL_STEP(
-      "monitor.shutdown", (*client)->Call(monitor::Type::kShutdown, config_.call_timeout + kGrace));
+  const bool known = state_.Lock()->pods.contains(sandbox_id);
+  if (!known && !Reach(sandbox_id, pod)) return false;
+  std::shared_ptr<MonitorClient> client;
+  auto shut_down = [&]() -> Result<> {
+    client = TRY(UrgentClient(sandbox_id));
+    client->ExpectEnd();
+    return TRY(client->Call(monitor::Type::kShutdown, UrgentLimits(ProgramLimits().total))), Ok();
+  };
+  Result<> done = FAIL_STEP("monitor.shutdown", shut_down());
   if (!done)
     LogWarn(StrCat("shut monitor of sandbox ", sandbox_id, " down: ", done.error().message()));
-  (*client)->Close();
-  os::Process process;
+  if (client) client->Close();
+  Pod ended;
   {
     auto state = state_.Lock();
     auto found = state->pods.find(sandbox_id);
     if (found != state->pods.end()) {
-      process = std::move(found->second.process);
+      ended = std::move(found->second);
       state->pods.erase(found);
     }
   }
-  if (process.valid()) {
-    if (done && TRY(process.Wait(kEnd), "monitor")) return true;
-    TRY(process.Kill(9), "monitor");
-    TRY(process.Wait(), "monitor");
+  state_.NotifyAll();
+  if (ended.process.valid()) {
+    if (done && TRY(ended.process.Wait(kEnd), "monitor")) return true;
+    TRY(ended.process.Kill(SIGKILL), "monitor");
+    TRY(ended.process.Wait(), "monitor");
     return false;
   }
   // Started by a daemon before us: it is no child of ours and ends by itself.
   if (done) return true;
-  const int pid = static_cast<int>((*client)->hello().pid);
-  Result<os::Fd> pidfd = os::Process::OpenPidFd(pid);
-  if (!pidfd) return false;
-  os::Process other(pid, std::move(*pidfd));
-  Result<> killed = other.Kill(9);
-  (void)other.Detach();
-  TRY(std::move(killed), "monitor");
+  TRY(KillOther(pod, ended.pidfd), "monitor");
   return false;
 }
 

@@ -17,7 +17,6 @@ namespace {
 using monitor::Type;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kQuick{30'000};
 constexpr milliseconds kGrace{5'000};  // the monitor's own time limit comes first
 
 struct Stdio {
@@ -70,13 +69,14 @@ Result<SessionStreams> MonitorRuntime::StartExec(const ExecRequest& request,
   const std::string process = StrCat(monitor::kCallsDir, "/", exec.exec_id, ".json");
   TRY(FAIL_STEP("session.process", pod.WriteFile(process, request.process_json, 0600)), "exec");
   Result<MonitorClient::Answer> answer = FAIL_STEP(
-      "session.begin", client->Call(Type::kExec, exec, config_.call_timeout + kGrace, fds));
+      "session.begin",
+      client->Call(Type::kExec, exec, {config_.call_timeout + kGrace, config_.silence}, fds));
   // The monitor has removed it, unless the request never came that far.
   (void)pod.RemoveFile(process);
   if (!answer) {
     // Should it have started after all, it must not go on unseen.
     if (answer.error().code() == Code::kDeadlineExceeded)
-      (void)client->Call(Type::kExecKill, monitor::ExecKill{exec.exec_id}, kGrace);
+      client->Tell(Type::kExecKill, monitor::ExecKill{exec.exec_id});
     return std::move(answer.error()).Wrap("exec");
   }
   SessionStreams streams;
@@ -100,7 +100,8 @@ Result<SessionStreams> MonitorRuntime::Attach(const std::string& sandbox_id,
   os::SocketPair result = TRY(os::MakeSocketPair(os::SocketType::kSeqPacket), what);
   const monitor::Attach attach{container_id, wanted.std_in, wanted.std_out, wanted.std_err};
   const int fd = result.a.get();
-  MonitorClient::Answer answer = TRY(client->Call(Type::kAttach, attach, kQuick, {&fd, 1}), what);
+  MonitorClient::Answer answer =
+      TRY(client->Call(Type::kAttach, attach, config_.quick_timeout, {&fd, 1}), what);
   const auto has = TRY(MonitorClient::Decoded<monitor::AttachAnswer>(answer), what);
   SessionStreams streams;
   streams.result = std::move(result.b);
@@ -124,7 +125,7 @@ Result<os::Fd> MonitorRuntime::OpenDialer(const std::string& sandbox_id, os::Fd 
   if (!netns) return ErrnoError(StrCat(what, ": own network namespace"));
   os::SocketPair pair = TRY(os::MakeSocketPair(os::SocketType::kSeqPacket), what);
   const std::array<int, 2> fds{pair.a.get(), netns.get()};
-  TRY(client->Call(Type::kDialer, kQuick, fds), what);
+  TRY(client->Call(Type::kDialer, config_.quick_timeout, fds), what);
   return std::move(pair.b);
 }
 

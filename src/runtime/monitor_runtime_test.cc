@@ -230,7 +230,7 @@ TEST_F(MonitorRuntimeTest, AMonitorThatDoesNotAnswerASignalIsKilledAndReportedAs
   Result<> killed = runtime().KillAll("s1", "c1");
   ASSERT_FALSE(killed);
   EXPECT_EQ(killed.error().code(), Code::kUnavailable);
-  EXPECT_THAT(killed.error().message(), HasSubstr("monitor: no answer in time"));
+  EXPECT_THAT(killed.error().message(), HasSubstr("sandbox s1: its monitor does not answer"));
   EXPECT_TRUE(events_.WaitLost("s1"));
   Result<std::vector<SandboxObservation>> seen = runtime().Observe();
   ASSERT_TRUE(seen && seen->size() == 1);
@@ -257,8 +257,8 @@ class MonitorClientTest : public MonitorRuntimeTest {
   void Connect() {
     subject_.Drop();
     pod_ = *os::DirFd::OpenTrusted(subject_.state() + "/pods/s1");
-    client_ = *MonitorClient::Connect(pod_, 5s);
-    client_->Begin(loop_.get(), {[](const monitor::ContainerExited&) {}, [] {}});
+    client_ = *MonitorClient::Connect(pod_, "s1", 5s);
+    client_->Begin(loop_.get(), {[](const monitor::ContainerExited&) {}, [] {}, {}});
   }
   void TearDown() override {
     client_->Close();
@@ -277,7 +277,8 @@ class MonitorClientTest : public MonitorRuntimeTest {
 
 TEST_F(MonitorClientTest, UnknownRequestIsUnimplemented) {
   Connect();
-  Result<MonitorClient::Answer> answer = client_->Call(static_cast<monitor::Type>(77), 5s);
+  Result<MonitorClient::Answer> answer =
+      client_->Call(static_cast<monitor::Type>(77), CallLimits(5s));
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code(), Code::kUnimplemented);
 }

@@ -143,6 +143,9 @@ struct ContainerObservation {
 struct SandboxObservation {
   std::string sandbox_id;
   bool monitor_alive = false;
+  // It is there and has not answered in time: `containers` are the exits on record. When it answers, EventSink::answered
+  // tells the rest.
+  bool unanswered = false;
   std::optional<SandboxHandle> handle;           // when the monitor lives
   std::vector<ContainerObservation> containers;  // exit records survive a dead monitor
 };
@@ -165,13 +168,21 @@ struct ContainerExited {
 struct MonitorLost {
   std::string sandbox_id;
 };
+// One that Observe has found unanswered. Exits are told first, as ContainerExited.
+struct MonitorAnswered {
+  SandboxObservation observation;
+};
 // Called on the runtime's own thread; must only queue. OOM is folded into the exit record, which
 // comes after it.
 struct EventSink {
   std::function<void(ContainerExited)> exited;
   std::function<void(MonitorLost)> lost;
+  std::function<void(MonitorAnswered)> answered;
 };
 
+// A monitor may hang. Then StopSandbox, Signal, KillAll wait for their time, kill it, and go on as for one that has
+// died: Unavailable. Whatever else asks it ends with DeadlineExceeded, at once if that is known already, and goes on
+// working when it answers again.
 class Runtime {
  public:
   virtual ~Runtime() = default;
@@ -209,7 +220,8 @@ class Runtime {
   // `update` of the OCI runtime: linux.resources as JSON, what is absent stays. FailedPrecondition when the
   // container neither waits nor runs. A failure may have changed some of the limits.
   virtual Result<> Update(const std::string& sandbox_id, const std::string& container_id,
-                          const std::string& resources_json) = 0;
+                          const std::string& resources_json,
+                          const std::stop_token& cancelled = {}) = 0;
   // SIGKILL to every process of the container, execs included (cgroup.kill on v2).
   virtual Result<> KillAll(const std::string& sandbox_id, const std::string& container_id) = 0;
   // Kills what runs and removes the OCI runtime's record, cgroup, bundle and exit record. Not there: success.
@@ -231,10 +243,11 @@ class Runtime {
   // is 0, an unconnected TCP socket made in the network namespace `netns` (not valid: this process's).
   virtual Result<os::Fd> OpenDialer(const std::string& sandbox_id, os::Fd netns) = 0;
   // Opens the log file anew; on an error no file was made and the old one stays in use.
-  virtual Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id) = 0;
+  virtual Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id,
+                             const std::stop_token& cancelled = {}) = 0;
 
-  // Finds every pod that has a run directory and connects to its monitor. Once, before the first
-  // request is served.
+  // Finds every pod that has a run directory and connects to its monitor, to all side by side and within one limit of
+  // time. Once, before the first request is served.
   virtual Result<std::vector<SandboxObservation>> Observe() = 0;
   // NotFound when the pod has no run directory.
   virtual Result<RememberedPod> Remembered(const std::string& sandbox_id) = 0;

@@ -4,8 +4,10 @@ import os
 import re
 import shutil
 import signal
+import threading
 import time
 
+from support.calls import Calls
 from support.node import SLEEP, Pod
 from support.suite import contains, equal, eventually, test
 
@@ -111,24 +113,155 @@ def monitor_of(pid):
         assert parent > 1, "the container's process is no descendant of a monitor"
 
 
+def stopped_monitors_at_a_start(node, pods):
+    """berthd is started while the monitors of these pods are stopped; the monitors."""
+    monitors = [monitor_of(container.process()) for _, container in pods]
+    for monitor in monitors:
+        os.kill(monitor, signal.SIGSTOP)
+    node.kill()
+    began = time.monotonic()
+    node.start(wait=False)
+    node.wait_ready(40)
+    took = time.monotonic() - began
+    assert took < 8, f"{len(pods)} monitors that do not answer held up the start for {took:.1f} s"
+    return monitors
+
+
 @test(seconds=90)
-def test_monitor_that_does_not_answer_in_time_at_a_start_ends_with_its_pod(node):
+def test_monitors_that_do_not_answer_at_a_start_are_adopted_when_they_do(node):
+    pods = []
+    for _ in range(3):
+        pod = node.pod()
+        pods.append((pod, pod.run(SLEEP)))
+    ends = pods[0][0].run(["sh", "-c", "while [ ! -e /tmp/go ]; do usleep 10000; done; exit 42"], name="ends")
+    ending = ends.process()
+    monitors = stopped_monitors_at_a_start(node, pods)
+    try:
+        with node.pod() as other:
+            other.run(["true"]).wait_exit()
+        for pod, container in pods:
+            equal(pod.status()["state"], "SANDBOX_READY", "pod, as on record")
+            equal(container.status()["state"], "CONTAINER_RUNNING", "container, as on record")
+            refused = node.crictl("exec", "-s", container.id, "true", check=False)
+            contains(refused.text, f"sandbox {pod.id}: its monitor does not answer")
+            assert "DeadlineExceeded" in refused.text, refused.text
+        os.kill(ending, 9)
+        ticks = cpu_ticks(node.daemon.pid)
+        time.sleep(3)
+        used = cpu_ticks(node.daemon.pid) - ticks
+        assert used <= 1, f"{used} ticks of processor time in 3 s although nothing happens"
+    finally:
+        for monitor in monitors:
+            os.kill(monitor, signal.SIGCONT)
+    eventually(lambda: ends.status()["state"] == "CONTAINER_EXITED")
+    equal(ends.status()["exitCode"], 137, "exit code of one that ended meanwhile")
+    for pod, container in pods:
+        contains(container.sh("echo in"), "in")
+        node.crictl("stop", "-t", "0", container.id)
+        equal(container.status()["exitCode"], 137, "exit code")
+        again = pod.run(["echo", "again"], name="again")
+        again.wait_exit()
+        contains(again.log(), "again")
+        node.crictl("rmp", "-f", pod.id)
+        shutil.rmtree(pod.log_directory)
+
+
+def cpu_ticks(pid):
+    fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@test(seconds=120)
+def test_monitor_that_never_answers_after_a_start_is_killed_with_its_pod(node):
     pod = node.pod()
     container = pod.run(SLEEP)
     pid = container.process()
-    monitor = monitor_of(pid)
-    os.kill(monitor, signal.SIGSTOP)
-    try:
-        node.kill()
-        node.start(wait=False)
-        node.wait_ready(40)
-        equal(pod.status()["state"], "SANDBOX_NOTREADY", "pod")
-    finally:
-        os.kill(monitor, signal.SIGCONT)
-    node.crictl("rmp", "-f", pod.id)
-    eventually(lambda: not os.path.exists(f"/proc/{monitor}"))
+    (monitor,) = stopped_monitors_at_a_start(node, [(pod, container)])
+    calls = Calls(node.socket)
+    calls("RemovePodSandbox", {"pod_sandbox_id": pod.id}, seconds=80)
+    calls.close()
+    equal(node.ids("pods"), [], "pods")
+    assert not os.path.exists(f"/proc/{monitor}"), "the monitor is still there"
     assert not os.path.exists(f"/proc/{pid}"), "the container's process runs on"
     shutil.rmtree(pod.log_directory)
+
+
+@test(seconds=120)
+def test_calls_to_a_monitor_that_does_not_answer_hold_up_no_other_pod(node):
+    pod = node.pod()
+    container = pod.run(SLEEP)
+    monitor = monitor_of(container.process())
+    calls = Calls(node.socket)
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        answers, threads = [], []
+        for _ in range(80):
+            threads.append(threading.Thread(target=lambda: answers.append(
+                calls.ask("ReopenContainerLog", {"container_id": container.id}, seconds=60))))
+            threads[-1].start()
+        began = time.monotonic()
+        identifier = calls("RunPodSandbox", {"config": node.pod_config("unaffected")})["pod_sandbox_id"]
+        took = time.monotonic() - began
+        assert took < 3, f"RunPodSandbox of another pod took {took:.1f} s"
+        for thread in threads:
+            thread.join()
+        equal({code for code, _, _ in answers}, {"DeadlineExceeded"}, "codes")
+        for _, message, _ in answers:
+            contains(message, f"sandbox {pod.id}: its monitor does not answer")
+        assert time.monotonic() - began < 9, "the calls were not ended after their time"
+        began = time.monotonic()
+        for method, request in (("ReopenContainerLog", {}), ("UpdateContainerResources", {"linux": {"cpu_shares": 512}}),
+                                ("ExecSync", {"cmd": ["true"], "timeout": 5})):
+            code, message, _ = calls.ask(method, {"container_id": container.id, **request}, seconds=60)
+            equal(code, "DeadlineExceeded", method)
+            contains(message, f"sandbox {pod.id}: its monitor does not answer")
+        assert time.monotonic() - began < 2, "a monitor that is known to hang is waited for again"
+        calls("RemovePodSandbox", {"pod_sandbox_id": identifier})
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    eventually(lambda: calls.ask("ReopenContainerLog", {"container_id": container.id})[0] == "OK")
+    contains(container.sh("echo in"), "in")
+    calls.close()
+    node.crictl("rmp", "-f", pod.id)
+    for directory in node.logs.iterdir():
+        shutil.rmtree(directory)
+
+
+@test(seconds=120)
+def test_pods_end_without_their_oci_runtime(node):
+    programs = node.work / "programs"
+    programs.mkdir()
+    old = node.config.read_text()
+    for name in ("crun", "runc"):
+        shutil.copy2(shutil.which(name, path="/usr/bin:/usr/sbin:/usr/local/bin:/usr/local/sbin"), programs / name)
+    node.write_config({}, "".join(f'[runtime.handlers.my{name}]\npath = "{programs}/{name}"\n' for name in ("crun", "runc")))
+    node.restart()
+    try:
+        for handler in ("mycrun", "myrunc"):
+            pods = [Pod(node, node.pod_config(), handler) for _ in range(2)]
+            containers = [pod.run(SLEEP) for pod in pods]
+            processes = [container.process() for container in containers]
+            os.rename(programs / handler[2:], programs / "away")
+            for pod in pods:
+                failed = node.crictl("create", pod.id, node.file(node.container_config(["true"], name="other")), pod.path,
+                                     check=False)
+                assert failed.code != 0, "a container was made without its OCI runtime"
+                contains(failed.text, f"{programs}/{handler[2:]}")
+                contains(failed.text, "No such file")
+            node.crictl("stop", "-t", "1", containers[0].id)
+            node.crictl("rm", containers[0].id)
+            os.kill(monitor_of(processes[1]), 9)
+            for pod in pods:
+                node.crictl("rmp", "-f", pod.id)
+                shutil.rmtree(pod.log_directory)
+            equal([pid for pid in processes if os.path.exists(f"/proc/{pid}")], [], "processes")
+            os.rename(programs / "away", programs / handler[2:])
+    finally:
+        node.config.write_text(old)
+        node.restart()
+        shutil.rmtree(programs)
+        for handler in ("mycrun", "myrunc"):
+            os.rmdir(node.state / "runtime" / handler)
 
 
 @test

@@ -4,8 +4,8 @@
 namespace berth::api {
 
 BERTH_CRI_HANDLER(ReopenContainerLog) {
-  (void)call, (void)response;
-  return services.engine.ReopenContainerLog(request.container_id());
+  (void)response;
+  return services.engine.ReopenContainerLog(call, request.container_id());
 }
 
 }  // namespace berth::api

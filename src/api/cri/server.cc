@@ -29,7 +29,8 @@ struct Executors {
   Executor lifecycle{{.name = "lifecycle calls", .max_threads = 64}};
   // Each of these may take as long as somebody else pleases; none may keep the others from being served.
   Executor stops{{.name = "stops", .max_threads = 512}};
-  Executor execs{{.name = "execs", .max_threads = 512}};
+  // What asks a monitor for something; it may hang.
+  Executor inside{{.name = "calls into containers", .max_threads = 512}};
   Executor pulls{{.name = "pulls", .max_threads = 128}};
 };
 
@@ -190,12 +191,16 @@ class RuntimeApi final : public Api {
     BERTH_SERVE(CreateContainer, lifecycle)
     BERTH_SERVE(StartContainer, lifecycle)
     BERTH_SERVE(RemoveContainer, lifecycle)
-    BERTH_SERVE(ReopenContainerLog, lifecycle)
-    BERTH_SERVE(UpdateContainerResources, lifecycle)
+    BERTH_SERVE(ReopenContainerLog, inside)
+    BERTH_SERVE(UpdateContainerResources, inside)
     BERTH_SERVE_V1(UpdatePodSandboxResources, lifecycle)
     BERTH_SERVE(StopContainer, stops)
-    BERTH_SERVE(ExecSync, execs)
-    Add(kV1, "GetContainerEvents", [&events](ServerCall& call) { events.Subscribe(call); });
+    BERTH_SERVE(ExecSync, inside)
+    Add(kV1, "GetContainerEvents", [&events](ServerCall& call) {
+      v1::GetEventsRequest request;
+      Result<> decoded = Decode(call.request(), &request);
+      events.Subscribe(call, decoded ? grpc::Status::OK : ToStatus(decoded.error()));
+    });
   }
 };
 

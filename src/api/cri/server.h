@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CRI socket: gRPC on one side, blocking handlers on four bounded executors on
+// The CRI socket: gRPC on one side, blocking handlers on bounded executors (one for each kind of call) on
 // the other. Owned by the daemon; Start and Stop from its main thread. RPCs without a handler
 // answer UNIMPLEMENTED.
 #pragma once

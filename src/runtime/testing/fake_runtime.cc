@@ -193,7 +193,7 @@ Result<> FakeRuntime::Signal(const std::string& sandbox_id, const std::string& c
 }
 
 Result<> FakeRuntime::Update(const std::string& sandbox_id, const std::string& container_id,
-                             const std::string& resources_json) {
+                             const std::string& resources_json, const std::stop_token&) {
   Late late = TRY(Enter("Update", container_id));
   auto state = state_.Lock();
   Container* container = TRY(Find(*state, sandbox_id, container_id));
@@ -247,7 +247,8 @@ Result<ExecOutput> FakeRuntime::ExecSync(const ExecRequest& request,
   return output;
 }
 
-Result<> FakeRuntime::ReopenLog(const std::string& sandbox_id, const std::string& container_id) {
+Result<> FakeRuntime::ReopenLog(const std::string& sandbox_id, const std::string& container_id,
+                                const std::stop_token&) {
   Late late = TRY(Enter("ReopenLog", container_id));
   auto state = state_.Lock();
   Container* container = TRY(Find(*state, sandbox_id, container_id));
@@ -257,24 +258,28 @@ Result<> FakeRuntime::ReopenLog(const std::string& sandbox_id, const std::string
   return Ok();
 }
 
+SandboxObservation FakeRuntime::ObserveOne(const State& state, const std::string& id) {
+  const Sandbox& sandbox = state.sandboxes.at(id);
+  SandboxObservation one;
+  one.sandbox_id = id;
+  one.unanswered = sandbox.hangs;
+  one.monitor_alive = sandbox.monitor_alive && !sandbox.hangs;
+  if (one.monitor_alive) one.handle = sandbox.handle;
+  for (const auto& [container_id, container] : state.containers) {
+    if (container.sandbox_id != id) continue;
+    // Of one that says nothing only what was written down is there.
+    if (!one.monitor_alive && !container.exit) continue;
+    one.containers.push_back({container_id, container.phase, container.pid, container.exit});
+  }
+  return one;
+}
+
 Result<std::vector<SandboxObservation>> FakeRuntime::Observe() {
   Late late = TRY(Enter("Observe", ""));
   if (late) return std::move(*late);
   auto state = state_.Lock();
   std::vector<SandboxObservation> all;
-  for (const auto& [id, sandbox] : state->sandboxes) {
-    SandboxObservation one;
-    one.sandbox_id = id;
-    one.monitor_alive = sandbox.monitor_alive;
-    if (sandbox.monitor_alive) one.handle = sandbox.handle;
-    for (const auto& [container_id, container] : state->containers) {
-      if (container.sandbox_id != id) continue;
-      // Of a dead monitor only what was written down is left.
-      if (!sandbox.monitor_alive && !container.exit) continue;
-      one.containers.push_back({container_id, container.phase, container.pid, container.exit});
-    }
-    all.push_back(std::move(one));
-  }
+  for (const auto& [id, sandbox] : state->sandboxes) all.push_back(ObserveOne(*state, id));
   return all;
 }
 

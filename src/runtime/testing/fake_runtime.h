@@ -47,6 +47,7 @@ class FakeRuntime final : public Runtime {
     SandboxSpec spec;
     SandboxHandle handle;
     bool monitor_alive = true;
+    bool hangs = false;
   };
   // The other side of a session: what the process or the container has, or the dialer's other end.
   struct Session {
@@ -90,6 +91,10 @@ class FakeRuntime final : public Runtime {
   // The monitor and every container of the pod are gone: exits are kept as records, MonitorLost
   // goes out.
   void LoseMonitor(const std::string& sandbox_id);
+  // The monitor is found unanswered by the next Observe; then Answer lets it answer, and tells what it has to tell. In
+  // between its containers may end (Exit), which nobody hears of. Calls work all the same: they are the monitor's.
+  void HangMonitor(const std::string& sandbox_id);
+  void Answer(const std::string& sandbox_id);
   // As after a reboot: nothing is left, no event goes out.
   void Reboot();
   // Wall time of the exit records from now on.
@@ -120,7 +125,8 @@ class FakeRuntime final : public Runtime {
   Result<> Signal(const std::string& sandbox_id, const std::string& container_id,
                   int signal) override;
   Result<> Update(const std::string& sandbox_id, const std::string& container_id,
-                  const std::string& resources_json) override;
+                  const std::string& resources_json,
+                  const std::stop_token& cancelled = {}) override;
   Result<> KillAll(const std::string& sandbox_id, const std::string& container_id) override;
   Result<> Delete(const std::string& sandbox_id, const std::string& container_id) override;
   Result<ExecOutput> ExecSync(const ExecRequest& request, std::chrono::nanoseconds timeout,
@@ -130,7 +136,8 @@ class FakeRuntime final : public Runtime {
   Result<SessionStreams> Attach(const std::string& sandbox_id, const std::string& container_id,
                                 const StreamsWanted& wanted) override;
   Result<os::Fd> OpenDialer(const std::string& sandbox_id, os::Fd netns) override;
-  Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id) override;
+  Result<> ReopenLog(const std::string& sandbox_id, const std::string& container_id,
+                     const std::stop_token& cancelled = {}) override;
   Result<std::vector<SandboxObservation>> Observe() override;
   Result<RememberedPod> Remembered(const std::string& sandbox_id) override;
 
@@ -162,6 +169,7 @@ class FakeRuntime final : public Runtime {
   Result<Late> Enter(std::string_view call, const std::string& id) const;
   static Result<Container*> Find(State& state, const std::string& sandbox_id,
                                  const std::string& container_id);
+  static SandboxObservation ObserveOne(const State& state, const std::string& id);
   void End(const std::string& container_id, ExitRecord exit);
   Result<SessionStreams> MakeSession(Session session, bool terminal, bool attach);
 

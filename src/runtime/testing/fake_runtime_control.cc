@@ -57,7 +57,9 @@ void FakeRuntime::End(const std::string& container_id, ExitRecord exit) {
     it->second.phase = ContainerPhase::kExited;
     it->second.exit = exit;
     event = {it->second.sandbox_id, container_id, exit};
-    exited = state->sink.exited;
+    auto sandbox = state->sandboxes.find(it->second.sandbox_id);
+    const bool hangs = sandbox != state->sandboxes.end() && sandbox->second.hangs;
+    if (!hangs) exited = state->sink.exited;
     for (Session& session : state->sessions)
       if (session.container_id == container_id) EndSession(session, exit.exit_code);
     std::erase_if(state->sessions,
@@ -88,6 +90,24 @@ void FakeRuntime::LoseMonitor(const std::string& sandbox_id) {
     lost = state->sink.lost;
   }
   if (lost) lost(MonitorLost{sandbox_id});
+}
+
+void FakeRuntime::HangMonitor(const std::string& sandbox_id) {
+  state_.Lock()->sandboxes.at(sandbox_id).hangs = true;
+}
+
+void FakeRuntime::Answer(const std::string& sandbox_id) {
+  EventSink sink;
+  SandboxObservation seen;
+  {
+    auto state = state_.Lock();
+    state->sandboxes.at(sandbox_id).hangs = false;
+    seen = ObserveOne(*state, sandbox_id);
+    sink = state->sink;
+  }
+  for (const ContainerObservation& one : seen.containers)
+    if (one.exit) sink.exited({sandbox_id, one.container_id, *one.exit});
+  sink.answered({std::move(seen)});
 }
 
 void FakeRuntime::Reboot() {

@@ -25,7 +25,22 @@ EventSink EventLog::Sink() {
     state_.Lock()->lost.push_back(event.sandbox_id);
     state_.NotifyAll();
   };
+  sink.answered = [this](const MonitorAnswered& event) {
+    state_.Lock()->answered.push_back(event.observation);
+    state_.NotifyAll();
+  };
   return sink;
+}
+
+std::optional<SandboxObservation> EventLog::WaitAnswered(const std::string& sandbox_id) {
+  auto state = state_.Lock();
+  std::optional<SandboxObservation> found;
+  state_.WaitFor(state, kPatience, [&](const State& s) {
+    for (const SandboxObservation& one : s.answered)
+      if (one.sandbox_id == sandbox_id) found = one;
+    return found.has_value();
+  });
+  return found;
 }
 
 std::optional<ExitRecord> EventLog::WaitExit(const std::string& container_id) {

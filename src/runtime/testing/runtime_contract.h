@@ -43,11 +43,13 @@ class EventLog {
   std::optional<ExitRecord> WaitExit(const std::string& container_id);
   size_t CountExits(const std::string& container_id);
   bool WaitLost(const std::string& sandbox_id);
+  std::optional<SandboxObservation> WaitAnswered(const std::string& sandbox_id);
 
  private:
   struct State {
     std::vector<ContainerExited> exits;
     std::vector<std::string> lost;
+    std::vector<SandboxObservation> answered;
   };
   Guarded<State> state_;
 };

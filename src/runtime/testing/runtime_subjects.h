@@ -71,7 +71,10 @@ class ScriptSubject final : public RuntimeUnderTest {
     config.handlers = {{"crun", StrCat(temp_.path(), "/crun"), {}, StrCat(state(), "/runtime")}};
     config.default_handler = "crun";
     config.cgroup_root = temp_.path();
-    config.quick_timeout = std::chrono::seconds(3);
+    config.observe_timeout = std::chrono::seconds(1);
+    config.stop_timeout = std::chrono::seconds(3);
+    config.quick_timeout = std::chrono::seconds(2);
+    config.silence = std::chrono::seconds(3);
     config.call_timeout = std::chrono::seconds(20);
     auto made = MonitorRuntime::Make(std::move(config));
     ASSERT_TRUE(made) << made.error().message();
