@@ -86,7 +86,6 @@ SandboxObservation MonitorRuntime::ObserveAnswered(const std::string& sandbox_id
   SandboxObservation observation;
   observation.sandbox_id = sandbox_id;
   observation.monitor_alive = true;
-  RemoveLostExecs(pod);
   if (hello.set_up) observation.handle = HandleOf(sandbox_id, pod, hello);
   for (const monitor::ContainerState& c : hello.containers) {
     ContainerObservation one{c.container_id, ToPhase(c.phase), static_cast<int>(c.pid), {}};
@@ -128,6 +127,8 @@ void MonitorRuntime::AwaitHellos(const std::vector<Asked>& all, milliseconds tim
 
 Result<SandboxObservation> MonitorRuntime::ObserveAsked(const Asked& asked) {
   const os::DirFd pod = TRY(OpenPod(asked.sandbox_id));
+  // Now, and not when a late answer comes: then there are execs of our own.
+  RemoveLostExecs(pod);
   pollfd readable{asked.client ? asked.client->fd() : -1, POLLIN, 0};
   if (::poll(&readable, 1, 0) > 0) {
     Result<> hello = asked.client->TakeHello();
