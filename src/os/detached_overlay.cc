@@ -16,8 +16,11 @@ namespace berth::os {
 
 namespace {
 
-// Over the root directory of this thread's mount namespace: paths go on below the old one.
+// Over the root directory of this thread's mount namespace: paths go on below the old one. The copy
+// of a shared mount is its peer: the next one, which is attached to this one's root, would appear on
+// the node's too, and stay there.
 Result<> AttachSomewhere(Mount mount) {
+  TRY(mount.SetPropagation(MS_PRIVATE, true), "make mount private");
   Fd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root) return ErrnoError("open /");
   return std::move(mount).AttachTo(root.get());

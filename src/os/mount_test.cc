@@ -115,6 +115,32 @@ TEST_F(MountTest, OverlayOfADetachedMountIsMadeInANamespaceOfItsOwn) {
   EXPECT_EQ(leaks.Diff(), "");
 }
 
+// Where systemd runs every mount is shared, and a copy of one is its peer: what is mounted on the copy
+// appears on the node's, and stays there when the namespace is gone.
+TEST_F(MountTest, OverlayInANamespaceOfItsOwnMountsNothingOnTheSharedMountBelow) {
+  IN_PRIVATE_MOUNTS([&] {
+    Layers layers(temp_.path(), 2);
+    const std::string shared = temp_.path() + "/fs";
+    ASSERT_EQ(::mount(nullptr, shared.c_str(), nullptr, MS_SHARED, nullptr), 0);
+    // As a container's: the copy of the layers, and beside it one of the directory that is above.
+    ASSERT_TRUE(layers.dir.MakeDir("container", 0755));
+    const DirFd container = *layers.dir.OpenDir("container");
+    ASSERT_TRUE(container.MakeDir("diff", 0755));
+    ASSERT_TRUE(container.MakeDir("work", 0755));
+    Mount lower = *Mount::CloneTree(layers.dir.get(), false);
+    const DirFd root = *lower.OpenRoot();
+    OverlayOptions options;
+    for (const char* name : {"l0", "l1"}) options.lower.push_back(*root.OpenDir(name));
+    options.upper = *container.OpenDir("diff");
+    options.work = *container.OpenDir("work");
+    const size_t before = MountsNow().size();
+    Result<Mount> mount = internal::OverlayInOwnNamespace(options, std::move(lower), 0);
+    ASSERT_TRUE(mount) << mount.error().message();
+    EXPECT_EQ(MountsAt(shared), 1U);
+    EXPECT_EQ(MountsNow().size(), before);
+  });
+}
+
 TEST_F(MountTest, OverlayIsDetachedUntilAttachedAndGoneAfterwards) {
   IN_PRIVATE_MOUNTS([&] {
     Layers layers(temp_.path(), 2);
