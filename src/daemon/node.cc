@@ -27,7 +27,8 @@ namespace berth::daemon {
 namespace {
 
 constexpr std::chrono::seconds kStreamPatience{5};
-constexpr std::chrono::milliseconds kCadvisorPatience{1000};
+// Of an answer to cAdvisor, for what is still being made: it asks for one that it did not get a minute later.
+constexpr std::chrono::milliseconds kCadvisorPatience{5000};
 
 // The usual variables, in both spellings.
 std::string OrEnvironment(const std::string& configured, const char* upper, const char* lower) {

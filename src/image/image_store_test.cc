@@ -195,6 +195,23 @@ TEST_F(ImageStoreTest, AContainerKeepsItsLayersWhenTheImageGoes) {
   EXPECT_THAT(Entries("images/layers"), IsEmpty());
 }
 
+TEST_F(ImageStoreTest, AContainerIsNotTakenForRemovedWhenItCannotBeMovedAside) {
+  const std::string id = AddTwoLayers();
+  ASSERT_TRUE(Pull());
+  ASSERT_TRUE(store_->PrepareRootfs(kContainer, id));
+  auto images = os::DirFd::OpenTrusted(tmp_->path() + "/store/images");
+  ASSERT_TRUE(images->Rename("tmp", "elsewhere", false));
+  Result<> removed = store_->RemoveRootfs(kContainer);
+  ASSERT_FALSE(removed);
+  EXPECT_EQ(removed.error().code(), Code::kInternal);
+  EXPECT_THAT(removed.error().message(), HasSubstr("images/tmp"));
+  EXPECT_THAT(Entries("containers"), ElementsAre(kContainer));
+  ASSERT_TRUE(images->Rename("elsewhere", "tmp", false));
+  EXPECT_TRUE(store_->RemoveRootfs(kContainer));
+  EXPECT_TRUE(store_->RemoveRootfs(kContainer));
+  EXPECT_THAT(Entries("containers"), IsEmpty());
+}
+
 TEST_F(ImageStoreTest, AFailedPullLeavesNothing) {
   AddTwoLayers();
   fetcher_.FailLayer(1, Code::kUnavailable, "RegistryUnavailable: gone");

@@ -149,7 +149,10 @@ Result<std::vector<std::string>> LayerStore::Present() const {
 Result<> LayerStore::RemoveContainer(const std::string& container_id) const {
   const std::string aside = StrCat("images/tmp/", TRY(NewId()));
   Result<> moved = root_.Rename(StrCat("containers/", container_id), aside, false);
-  if (!moved && moved.error().code() == Code::kNotFound) return Ok();
+  if (!moved && moved.error().code() == Code::kNotFound) {
+    if (!TRY(containers_.Exists(container_id))) return Ok();
+    return std::move(moved.error()).WithCode(Code::kInternal);  // not where it should go
+  }
   if (!moved) return moved;
   return FAIL_STEP("rootfs.remove", root_.RemoveTree(aside));
 }
