@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exec, Attach and PortForward: checked when they are asked for, checked again and started when the client's streams
 // are there.
+#include "base/fail_point.h"
 #include "base/strings.h"
 #include "oci/build_spec.h"
 #include "oci/spec_json.h"
@@ -66,8 +67,8 @@ Result<AttachOptions> Engine::CheckAttach(AttachOptions options) {
 
 Result<runtime::SessionStreams> Engine::StartAttach(const AttachOptions& options) {
   ContainerRecord record = TRY(impl_->NeedRunning(options.container_id, "attach"));
-  Result<runtime::SessionStreams> streams =
-      impl_->d.runtime.Attach(record.sandbox_id, record.id, Wanted(options));
+  Result<runtime::SessionStreams> streams = FAIL_STEP(
+      "session.attach", impl_->d.runtime.Attach(record.sandbox_id, record.id, Wanted(options)));
   if (!streams) return impl_->IfEnded(record.id, std::move(streams.error()));
   return streams;
 }
@@ -98,7 +99,7 @@ Result<os::Fd> Engine::StartPortForward(const PortForwardOptions& options) {
   os::Fd netns;
   if (record.config.security.namespaces.network != NamespaceMode::kNode)
     netns = TRY(impl_->d.network.OpenNs(record.id), "port-forward");
-  return impl_->d.runtime.OpenDialer(record.id, std::move(netns));
+  return FAIL_STEP("session.dialer", impl_->d.runtime.OpenDialer(record.id, std::move(netns)));
 }
 
 }  // namespace berth::pod

@@ -8,6 +8,7 @@
 //   a failure anywhere: old files, old scores; the record was not touched
 #include <algorithm>
 
+#include "base/fail_point.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "oci/build_spec.h"
@@ -118,7 +119,7 @@ Result<> Engine::Impl::UpdateEntered(const Call& call, ContainerObject& containe
       state->record.spec_json = record.spec_json;
       return Ok();
     });
-    return Persist(container);
+    return FAIL_STEP("container.updated", Persist(container));
   };
   Result<> applied = apply();
   if (applied) {
@@ -148,7 +149,10 @@ Result<> Engine::Impl::ApplyLimits(const Call& call, const ContainerRecord& reco
              [this, &record, old, files = *before] { return RestoreLimits(record, old, files); });
   }
   std::string json = TRY(ForRuntime(wanted), "resources");
-  if (json != "{}") TRY(d.runtime.Update(record.sandbox_id, record.id, json, call.cancelled));
+  if (json != "{}") {
+    TRY(FAIL_STEP("container.update-limits",
+                  d.runtime.Update(record.sandbox_id, record.id, json, call.cancelled)));
+  }
   if (!ours) return Ok();
   oci::CgroupFiles after = TRY(d.host.ReadCgroup(group, names));
   oci::CgroupFiles missing = TRY(oci::MissingLimits(wanted, after, v2));
@@ -183,7 +187,8 @@ Result<> Engine::Impl::ApplyOomScore(const ContainerRecord& record, const LinuxR
   const std::string group = CgroupOf(record.cgroups_path, config.systemd_cgroup);
   const int64_t old = std::max(InForce(record).oom_score_adj, floor);
   undo.Add("oom_score_adj", [this, group, old] { return d.host.SetOomScoreAdj(group, old); });
-  return d.host.SetOomScoreAdj(group, std::max(asked.oom_score_adj, floor));
+  return FAIL_STEP("container.update-score",
+                   d.host.SetOomScoreAdj(group, std::max(asked.oom_score_adj, floor)));
 }
 
 ContainerStatus Engine::Impl::WithActualResources(const ContainerRecord& record,

@@ -7,6 +7,7 @@ import pathlib
 import re
 import signal
 
+import streams
 from support import suite
 from support.node import Failed
 
@@ -66,7 +67,7 @@ class Kubelet:
         return identifier
 
     def create_a(self):
-        script = f"trap 'exit 7' TERM; sleep {self.marker} & while :; do wait $!; done"
+        script = f"trap 'echo heard' USR1; trap 'exit 7' TERM; sleep {self.marker} & while :; do wait $!; done"
         self.a = self._create("a", ["sh", "-c", script])
 
     def create_b(self):
@@ -103,6 +104,30 @@ class Kubelet:
 
     def exec_stream(self):
         assert self.node.crictl("exec", self.a, "echo", "in").out == "in\n"
+
+    def attach_a(self):
+        """Until its output has come through."""
+        with streams.Client(self.node, "attach", self.a) as client:
+            client.until(b"heard\n", lambda: self._in_a("kill", "-USR1", "1"))
+
+    def forward(self):
+        """Until the bytes of a server in the pod have come through."""
+        self._in_a("sh", "-c", "echo served | nc -l -p 7 >/dev/null 2>&1 &")
+        port = suite.free_port()
+        with streams.Client(self.node, "port-forward", self.pod, f"{port}:7") as client:
+            client.until_connected(port, b"served\n", lambda: self.calls("Version"))
+
+    def _in_a(self, *command):
+        answer = self.calls("ExecSync", {"container_id": self.a, "cmd": command, "timeout": 10})
+        assert not answer.get("exit_code"), answer
+
+    def update_a(self):
+        limits = {"cpu_shares": 512, "memory_limit_in_bytes": 64 << 20, "oom_score_adj": 500}
+        self.calls("UpdateContainerResources", {"container_id": self.a, "linux": limits})
+        found = self.calls("ContainerStatus", {"container_id": self.a})["status"]["resources"]["linux"]
+        assert {key: int(found.get(key, 0)) for key in limits} == limits, found
+        score = pathlib.Path(f"/proc/{self.process()}/oom_score_adj").read_text()
+        assert int(score) == limits["oom_score_adj"], score
 
     def read_pulled(self):
         answer = self.calls("ExecSync", {"container_id": self.a, "cmd": ["sh", "-c", "cat /file-* | wc -c"], "timeout": 10})
@@ -142,6 +167,9 @@ class Kubelet:
     def whole(self):
         return [self.run, self.create_a, self.start_a, self.exec_sync, self.exec_stream, self.stop_a, self.remove_a,
                 self.create_b, self.start_b, self.stop_pod, self.remove_pod]
+
+    def changed(self):
+        return [self.run, self.create_a, self.start_a, self.update_a, self.attach_a, self.forward, self.stop_pod, self.remove_pod]
 
     def short(self):
         return [self.run, self.create_a, self.start_a, self.stop_pod, self.remove_pod]

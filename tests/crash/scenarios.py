@@ -28,6 +28,10 @@ def short(kubelet):
     return kubelet.short()
 
 
+def changed(kubelet):
+    return kubelet.changed()
+
+
 def failed_run(kubelet):
     return [failing(kubelet, "RunPodSandbox", lambda: {"config": kubelet.config}, kubelet.run), kubelet.stop_pod,
             kubelet.remove_pod]
@@ -55,6 +59,7 @@ IDS = [{"host_id": 1 << 20, "container_id": 0, "length": 65536}]
 ALL = [
     Scenario("pod", whole),
     Scenario("image", used_image),
+    Scenario("changed container, with sessions", changed),
     Scenario("failed run", failed_run, armed={"pod.ready.before": "error"}),
     Scenario("failed create", failed_create, armed={"container.created.before": "error"}),
     Scenario("lost monitor", lost_monitor),

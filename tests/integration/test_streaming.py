@@ -16,7 +16,7 @@ import time
 
 from support import tools
 from support.node import NODE, SLEEP
-from support.suite import contains, equal, eventually, test
+from support.suite import contains, equal, eventually, free_port, test
 
 TRANSPORTS = ("spdy", "websocket")
 ECHO = ["sh", "-c", "while read x; do echo got $x; done; echo end of input; exit 8"]
@@ -89,12 +89,6 @@ def _control(slave):
 def start(node, *arguments, **options):
     return subprocess.Popen(node.command(*arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             **options)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Forward:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Collects test functions, runs them one after the other and counts: one line each, the sum last."""
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -101,6 +102,12 @@ def contains(text, *parts):
     for part in parts:
         if part not in text:
             raise AssertionError(f"{part!r} is not in {text!r}")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def eventually(check, seconds=10, interval=0.05):
