@@ -112,6 +112,7 @@ class CniNetwork final : public Network {
   Result<NetworkStatus> RunAdd(const CniRecord& record);
   Result<> RunDel(const CniRecord& record);
   Result<> DetachLocked(const std::string& sandbox_id);
+  Result<> ForgetDetached(const std::string& sandbox_id, bool is_default);
   Result<> DelAsCorrected(const CniRecord& record);
   Result<> DetachUnreadable(const std::string& sandbox_id, Error why);
   Result<> EnterDefault(const std::string& sandbox_id);

@@ -180,7 +180,9 @@ Result<> CniNetwork::Detach(const std::string& sandbox_id) {
 }
 
 Result<> CniNetwork::DetachLocked(const std::string& sandbox_id) {
-  state_.Lock()->prepared.erase(sandbox_id);
+  // No plugin has run: there is nothing that one would have to undo.
+  if (const auto prepared = state_.Lock()->prepared.extract(sandbox_id))
+    return ForgetDetached(sandbox_id, prepared.mapped().is_default);
   Result<CniRecord> record = records_.Load(sandbox_id);
   if (!record && record.error().code() == Code::kNotFound) return Ok();
   if (!record && record.error().code() == Code::kDataLoss)
@@ -188,9 +190,13 @@ Result<> CniNetwork::DetachLocked(const std::string& sandbox_id) {
   if (!record) return std::move(record.error()).Wrap(OfPod(sandbox_id));
   TRY(DelAsCorrected(*record), OfPod(sandbox_id));
   TRY(CrashPoint("deleted"));
+  return ForgetDetached(sandbox_id, record->is_default);
+}
+
+Result<> CniNetwork::ForgetDetached(const std::string& sandbox_id, bool is_default) {
   TRY(FAIL_STEP("network.forget", records_.Remove(sandbox_id)), OfPod(sandbox_id));
   TRY(CrashPoint("removed"));
-  if (!record->is_default) return Ok();
+  if (!is_default) return Ok();
   // The pod is detached; what the host still has of the network is tried again by the next pod's
   // end or at the start.
   if (Result<> cleaned = LeaveDefault(sandbox_id); !cleaned)

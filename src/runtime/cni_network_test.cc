@@ -53,6 +53,21 @@ TEST_F(CniNetworkTest, PluginsGetExactlyWhatTheSpecNames) {
   });
 }
 
+TEST_F(CniNetworkTest, WhatIsOnlyPreparedNeedsNoPluginToBeUndoneButAfterARestart) {
+  WithPod([&](CniNetwork& network, const PodNetwork& pod) {
+    ASSERT_TRUE(network.Prepare(pod));
+    EXPECT_THAT(fixture_.StateFiles(), HasSubstr(pod.sandbox_id));
+    ASSERT_TRUE(network.Detach(pod.sandbox_id));
+    EXPECT_EQ(fixture_.StateFiles(), "");
+    ASSERT_TRUE(network.Prepare(pod));
+    EXPECT_EQ(fixture_.Calls(), "");
+    // The next daemon does not know how far the last one has come.
+    ASSERT_TRUE(fixture_.Open()->Detach(pod.sandbox_id));
+    EXPECT_EQ(fixture_.Calls(), "DEL second\nDEL first\n");
+    EXPECT_EQ(fixture_.StateFiles(), "");
+  });
+}
+
 TEST_F(CniNetworkTest, DetachUsesTheConfigurationOfAttachAlsoWithoutTheNamespace) {
   WithPod([&](CniNetwork& network, const PodNetwork& pod) {
     ASSERT_TRUE(network.Attach(pod));
