@@ -120,9 +120,11 @@ Result<> ReadCommonKeys(const JsonReader& root, Request& out) {
   out.prev_result = TRY(std::move(previous), "could not parse prevResult");
   if (!root.Has("cni.dev/valid-attachments")) return Ok();
   out.valid_attachments.emplace();
-  for (const JsonReader& each : TRY(ReadList(root, "cni.dev/valid-attachments")))
-    out.valid_attachments->push_back(
-        {TRY(each.RequiredString("containerID")), TRY(each.RequiredString("ifname"))});
+  for (const JsonReader& each : TRY(ReadList(root, "cni.dev/valid-attachments"))) {
+    auto& attachment = out.valid_attachments->emplace_back();
+    attachment.container_id = TRY(each.RequiredString("containerID"));
+    attachment.ifname = TRY(each.RequiredString("ifname"));
+  }
   return Ok();
 }
 

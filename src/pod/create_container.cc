@@ -193,6 +193,14 @@ Result<> Engine::Impl::MakeContainer(const SandboxRecord& sandbox, const image::
     request.log_directory = record.log_directory;
     request.log_path = record.config.log_path;
   }
+  // crun leaves it when it could not set a limit, and its delete does not know the container then.
+  undo.Add("control group",
+           [this, path = CgroupOf(record.cgroups_path, config.systemd_cgroup)]() -> Result<> {
+             Result<> removed = d.host.RemoveCgroup(path, runtime::Host::Parent::kOfOthers);
+             if (!removed)
+               LogDebug(StrCat("control group ", path, ": ", removed.error().message()));
+             return Ok();
+           });
   undo.Add("container", [this, id, pod = sandbox.id] { return d.runtime.Delete(pod, id); });
   Result<int> pid = FAIL_STEP("container.create", d.runtime.Create(std::move(request)));
   if (!pid && oci::IsCommandError(pid.error().message())) {

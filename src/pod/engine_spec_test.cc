@@ -48,6 +48,16 @@ TEST_F(EngineSpec, AMissingDeviceIsNotFoundAndLeavesNothing) {
   EXPECT_TRUE(world_.images.rootfs().empty());
 }
 
+TEST_F(EngineSpec, AQuotaOfMinusOneIsNoneForANewGroup) {
+  ContainerConfig config = MinimalContainerConfig();
+  config.resources = LinuxResources{};
+  config.resources->cpu_period = 100000;
+  config.resources->cpu_quota = -1;
+  oci::Spec spec = SpecOf(*Create(config));
+  EXPECT_FALSE(spec.linux.resources.cpu.quota.has_value());
+  EXPECT_EQ(spec.linux.resources.cpu.period, 100000U);
+}
+
 TEST_F(EngineSpec, APrivilegedContainerHasEveryDevice) {
   world_.host.AddDevice({"/dev/sda", 'b', 8, 0, 0660, 0, 6});
   ContainerConfig config = MinimalContainerConfig();

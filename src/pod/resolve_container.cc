@@ -77,6 +77,8 @@ Result<std::string> Engine::Impl::MakeSpec(const SandboxRecord& sandbox,
                                            const image::ResolvedUser& user,
                                            const std::vector<ResolvedMount>& mounts,
                                            ContainerRecord& record) {
+  auto devices = TRY(ResolveDevices(record.config));
+  auto target = TRY(ResolveTarget(record.config));
   ContainerInputs in{.sandbox = sandbox,
                      .config = record.config,
                      .image = image,
@@ -87,9 +89,9 @@ Result<std::string> Engine::Impl::MakeSpec(const SandboxRecord& sandbox,
                      .rootfs_path = d.runtime.RootfsPath(sandbox.id, record.id),
                      .net_ns_path = d.network.NsPath(sandbox.id),
                      .mounts = mounts,
-                     .devices = TRY(ResolveDevices(record.config)),
+                     .devices = std::move(devices),
                      .seccomp_profile = {},
-                     .target = TRY(ResolveTarget(record.config)),
+                     .target = std::move(target),
                      .handler = HandlerOf(sandbox.handler)};
   in.apparmor_profiles = TRY(d.host.ApparmorProfiles());
   std::string profile = TRY(LocalhostSeccompPath(record.config.security));
@@ -101,6 +103,8 @@ Result<std::string> Engine::Impl::MakeSpec(const SandboxRecord& sandbox,
       profile.empty() ? "spec" : StrCat("spec with seccomp profile ", Quote(profile));
   oci::Spec spec = TRY(oci::BuildSpec(plan), what);
   TRY(AddCdiDevices(record.config, &spec));
+  // No quota, which the kubelet says for exclusive CPUs: a new group has none, and crun 1.8 writes -1 as 2^64-1.
+  if (spec.linux.resources.cpu.quota == -1) spec.linux.resources.cpu.quota.reset();
   return TRY(oci::ToJson(spec), "spec");
 }
 

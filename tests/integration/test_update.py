@@ -54,6 +54,30 @@ def score(container):
     return int(pathlib.Path(f"/proc/{container.process()}/oom_score_adj").read_text())
 
 
+@test(seconds=60)
+def test_a_container_is_made_without_a_quota(node):
+    """A quota of -1, as the kubelet says it for a pod with processors of its own."""
+    for handler in ("crun", "runc"):
+        with node.pod(handler=handler) as pod:
+            container = pod.run(linux={"resources": {"cpu_shares": 1024, "cpu_period": 100000, "cpu_quota": -1}})
+            contains(("-1", "max 100000"), value(container, "cpu.cfs_quota_us", "cpu.max"))
+
+
+@test(seconds=60)
+def test_a_create_that_fails_at_its_limits_leaves_no_group(node):
+    with node.pod() as pod:
+        with_one = groups_below(pod)
+        config = node.container_config(name="refused", linux={"resources": {"cpuset_cpus": "4000"}})
+        done = node.crictl("create", pod.id, node.file(config), node.file(pod.config), check=False)
+        assert done.code != 0 and "cpuset" in done.text, done.text
+        equal(node.ids("ps", "-a"), [], "containers")
+        equal(groups_below(pod), with_one, "control groups")
+
+
+def groups_below(pod):
+    return sorted(path for path, directories, _ in os.walk("/sys/fs/cgroup") if pod.id in path)
+
+
 def started(pod, **fields):
     return pod.run(linux={"resources": START, **fields})
 

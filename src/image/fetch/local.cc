@@ -120,8 +120,10 @@ Result<std::vector<ArchiveEntry>> ParseArchiveManifest(const std::string& text) 
     if (!item.is_object() || !item.contains("Config") || !item["Config"].is_string()) {
       return Error(Code::kInvalidArgument, "manifest.json: Config: missing");
     }
-    entries.push_back({item["Config"].get<std::string>(), TRY(StringList(item, "RepoTags", 256)),
-                       TRY(StringList(item, "Layers", oci::kMaxLayers))});
+    ArchiveEntry& entry = entries.emplace_back();
+    entry.config = item["Config"].get<std::string>();
+    entry.names = TRY(StringList(item, "RepoTags", 256));
+    entry.layers = TRY(StringList(item, "Layers", oci::kMaxLayers));
   }
   return entries;
 }
