@@ -115,7 +115,8 @@ def test_cadvisor_knows_whose_control_groups_they_are(cluster):
 
 @test(seconds=240)
 def test_statistics_from_cri_alone(cluster):
-    cluster.apply(pod("measured", container("while :; do :; done", resources={"limits": {"cpu": "200m"}})))
+    work = "dd if=/dev/zero of=/tmp/file bs=1M count=3; while :; do :; done"
+    cluster.apply(pod("measured", container(work, resources={"limits": {"cpu": "200m"}})))
     cluster.wait_pod("measured")
     cluster.stop_kubelet()
     cluster.start_kubelet(featureGates={"KubeletCrashLoopBackOffMax": True, "PodAndContainerStatsFromCRI": True})
@@ -131,11 +132,20 @@ def test_statistics_from_cri_alone(cluster):
             assert one["process_stats"]["process_count"] >= 1, one
             return True
         eventually(is_told, 90, 2)
-        text = cluster.raw(f"/api/v1/nodes/{NODE}/proxy/metrics/cadvisor")
-        line = next(line for line in text.splitlines() if line.startswith("container_cpu_usage_seconds_total") and
-                    'pod="measured"' in line and 'container="main"' in line)
-        contains(line, 'namespace="default"', "image=")
-        contains(text, "container_network_receive_bytes_total", "container_memory_working_set_bytes")
+        own, of_pod = {"container": "main"}, {"container": "", "interface": "eth0"}
+        wanted = {"container_cpu_usage_seconds_total": own, "container_memory_working_set_bytes": own, "container_fs_usage_bytes": own,
+                  "container_network_receive_bytes_total": of_pod, "container_network_transmit_bytes_total": of_pod}
+
+        def has_series():
+            lines = cluster.raw(f"/api/v1/nodes/{NODE}/proxy/metrics/cadvisor").splitlines()
+            for name, labels in wanted.items():
+                labels = {**labels, "namespace": "default", "pod": "measured"}
+                found = [line for line in lines if line.startswith(f"{name}{{") and
+                         labels.items() <= dict(re.findall(r'(\w+)="([^"]*)"', line)).items()]
+                values = [float(line.rpartition("}")[2].split()[0]) for line in found]
+                assert values and max(values) > 0, f"{name} {labels}: {found}"
+            return True
+        eventually(has_series, 60, 2)
     finally:
         cluster.stop_kubelet()
         cluster.start_kubelet(featureGates={"KubeletCrashLoopBackOffMax": True, "PodAndContainerStatsFromCRI": False})

@@ -90,6 +90,8 @@ def run_tests(node, after_each, only=()):
             except BaseException as second:
                 print(f"cleaning up after {name} failed: {second}", flush=True)
             signal.alarm(0)
+    if only and not counter.passed + counter.failed + counter.skipped:
+        counter.fail("the choice of tests", f"none is called {' or '.join(only)}")
     return counter
 
 

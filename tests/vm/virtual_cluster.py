@@ -124,6 +124,7 @@ class VirtualCluster(Cluster):
 def run(vm, work, counter, only):
     """Adds to the counter."""
     names = [name for name in tests() if not only or any(part in name for part in only)]
+    assert names, f"kubernetes.txt: no test is called {' or '.join(only)}"
     began = time.monotonic()
     images = registry.Registry(work, work / "kubernetes-registry", 5000, listen="0.0.0.0")
     push_images(images.host)
