@@ -116,7 +116,6 @@ Result<> Engine::Impl::RunNew(const SandboxPtr& sandbox) {
 
 Result<> Engine::Impl::MakeSandbox(const SandboxPlan& plan, SandboxRecord& record, Rollback& undo,
                                    Trace& trace) {
-  const std::string id = record.id;
   runtime::SandboxSpec spec = plan.spec;
   spec.trace = &trace;
   // Held by us only as long as it takes: afterwards by the monitor and by the pin.
