@@ -317,7 +317,7 @@ struct Engine::Impl {
   void Keep(SandboxRecord record);
   void Keep(ContainerRecord record, bool unanswered = false);
   // Of pods that are to go and whose monitors do not answer: nobody waits for it.
-  void ApplyLater(std::string sandbox_id, std::vector<Action> actions);
+  void ApplyLater(const std::string& sandbox_id, std::vector<Action> actions);
 
   Dependencies d;
   const EngineConfig config;

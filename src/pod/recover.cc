@@ -74,7 +74,7 @@ Result<> Engine::Impl::Recover() {
   return Ok();
 }
 
-void Engine::Impl::ApplyLater(std::string sandbox_id, std::vector<Action> actions) {
+void Engine::Impl::ApplyLater(const std::string& sandbox_id, std::vector<Action> actions) {
   auto shared = std::make_shared<std::vector<Action>>(std::move(actions));
   Result<> begun = workers.Start([this, sandbox_id, shared] {
     // First, since it ends the monitor if that goes on saying nothing, on which all else depends.
