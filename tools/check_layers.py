@@ -38,6 +38,8 @@ ONLY_IN = {
 }
 # call -> what to use instead and why, files that may; tests may use all of them
 BANNED = {
+    # None of these is berthd, each has one thread: berth-cni's work that outlives its answer, the monitor's calls (one in the pod's
+    # namespaces, before exec), berth-unpack's child that begins the pid namespace, and the probe that tests that fork is refused.
     r"\bv?fork\(": ("os::Spawn: the daemon has threads",
                     ["src/cni/afterwards.cc", "src/monitor/call.cc", "src/image/unpack/unpack_main.cc", "src/image/fetch/sandbox_probe_main.cc"]),
     r"(?<![\w.>])(::|std::)?(system|popen)\(": ("os::Run: it starts a shell", []),
